@@ -1,0 +1,1 @@
+"""The MemNAS algorithm: search space, moves, memory, metric, controller, training; no orchestration."""

@@ -1,0 +1,334 @@
+"""Settings: one YAML file, parsed once into frozen typed objects.
+
+`params.yaml` is the only source of settings; no default hides in code. Core functions take their own
+section only. Validation is pydantic's, in strict mode (a quoted number is no number).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from memnas_core.errors import SettingsError
+
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+DatasetName = Literal["digits", "fashion-mnist", "cifar10", "folder"]
+ActivationConvention = Literal["paper", "sequential", "minimum"]
+ControllerTarget = Literal["accuracy", "metric"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class DataSettings:
+    """Which images, and how they are prepared.
+
+    Attributes:
+        dataset: A built-in data set, or `folder` for images in class folders.
+        folder: Where the images are (`dataset: folder`), or where a download goes; null: the store.
+        image_size: Side of the square images in pixels; null keeps the data set's own (32 for a folder).
+        validation_fraction: Share of the training images held out to score candidates.
+        max_training_images: Use at most so many training images (after the split); null uses all.
+        horizontal_flip: Augment by mirroring; null does it where the data set's classes allow it.
+    """
+
+    dataset: DatasetName
+    folder: str | None
+    image_size: PositiveInt | None
+    validation_fraction: Fraction
+    max_training_images: PositiveInt | None
+    horizontal_flip: bool | None
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> Self:
+        if self.dataset == "folder" and self.folder is None:
+            raise ValueError("dataset: folder needs data.folder, the path of the class folders")
+        return self
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class NetworkSettings:
+    """The template that every candidate fills.
+
+    Attributes:
+        filters: Filters of every operation layer (the paper's F).
+        strides: Stride of each block, 1 or 2; its length is the number of blocks.
+    """
+
+    filters: PositiveInt
+    strides: Annotated[tuple[Literal[1, 2], ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class SearchSettings:
+    """How long the search goes on; the first criterion that is met ends it.
+
+    Attributes:
+        seed: Decides every random choice of the search.
+        top_k: Candidates trained in a round (the paper's k).
+        rounds: Rounds at most.
+        max_cells: A base with so many cells in a block is trimmed but no longer grown.
+        max_training_images: Training images seen by all candidates together; null: no limit.
+        patience: Rounds in a row that may bring no candidate above its base (score > 0); null: no limit.
+    """
+
+    seed: NonNegativeInt
+    top_k: PositiveInt
+    rounds: PositiveInt
+    max_cells: PositiveInt
+    max_training_images: PositiveInt | None
+    patience: PositiveInt | None
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ObjectiveSettings:
+    """Eq. 4: what a better network is.
+
+    Attributes:
+        accuracy_weight: The paper's lambda: 0 looks at memory only, 1 at accuracy only.
+        activation_convention: Which peak enters as activation memory.
+        weight_bytes: Bytes of one weight.
+        activation_bytes: Bytes of one activation.
+    """
+
+    accuracy_weight: Annotated[float, Field(ge=0, le=1)]
+    activation_convention: ActivationConvention
+    weight_bytes: Literal[1, 2, 4]
+    activation_bytes: Literal[1, 2, 4]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class TrainingSettings:
+    """SGD with warm restarts and the paper's augmentation.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        learning_rate: Peak of every cosine cycle.
+        momentum: Of SGD.
+        weight_decay: Of SGD.
+        restart_epochs: Length of the first cosine cycle; null: one cycle over all epochs.
+        restart_factor: Each cycle is so many times longer than the one before.
+        crop_padding: Zero pixels around an image before the random crop; 0 switches it off.
+        cutout_size: Side of the square set to zero; 0 switches it off.
+        device: Where to train; auto takes CUDA where there is one.
+    """
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    restart_epochs: PositiveInt | None
+    restart_factor: PositiveInt
+    crop_padding: NonNegativeInt
+    cutout_size: NonNegativeInt
+    device: Device
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ControllerSettings:
+    """The structure correlation controller (SCC) and its own training.
+
+    Attributes:
+        target: `metric` learns all of Eq. 4, as the paper does; `accuracy` learns the accuracy and puts the
+            exact memory terms into Eq. 4 afterwards.
+        embedding_size: Of a cell's tuple.
+        hidden_size: Of the encoding GRU and of the ranking GRU.
+        epochs: Passes over all candidates trained so far, after each round.
+        learning_rate: Of Adam.
+    """
+
+    target: ControllerTarget
+    embedding_size: PositiveInt
+    hidden_size: PositiveInt
+    epochs: PositiveInt
+    learning_rate: PositiveFloat
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class FinalSettings:
+    """What happens to the chosen network at the end.
+
+    Attributes:
+        epochs: Retrain it from nothing for so many epochs; null keeps it as the search trained it.
+    """
+
+    epochs: PositiveInt | None
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ExecutionSettings:
+    """Where trainings run.
+
+    Attributes:
+        workers: Worker processes, each with one torch thread; null: one per CPU core.
+    """
+
+    workers: PositiveInt | None
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class TrackingSettings:
+    """Where MLflow writes.
+
+    Attributes:
+        uri: MLflow tracking URI; null: an SQLite file in the store.
+        experiment: Name of the MLflow experiment and of the registered model.
+    """
+
+    uri: str | None
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Settings:
+    """Everything a search is told, one section for each part.
+
+    Attributes:
+        store: Folder that receives prepared data, searches and the MLflow database.
+    """
+
+    store: Annotated[str, Field(min_length=1)]
+    data: DataSettings
+    network: NetworkSettings
+    search: SearchSettings
+    objective: ObjectiveSettings
+    training: TrainingSettings
+    controller: ControllerSettings
+    final: FinalSettings
+    execution: ExecutionSettings
+    tracking: TrackingSettings
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the settings as the nested mapping that a YAML file holds."""
+        return asdict(self)
+
+    def result_digest(self) -> str:
+        """Return a digest of what decides a search's result.
+
+        Where things run or are written (`store`, `execution`, `tracking`) decides no result and stays out.
+        """
+        deciding = {k: v for k, v in self.as_dict().items() if k not in ("store", "execution", "tracking")}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_SETTINGS = TypeAdapter(Settings)
+
+
+def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read and check a settings file.
+
+    Args:
+        path: The YAML file.
+        overrides: `section.key=value` strings that replace single values; the value is read as YAML.
+
+    Returns:
+        The settings, frozen.
+
+    Raises:
+        SettingsError: One line that names the file, the dotted key, what was expected and what was found.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such settings file; name one with --params FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as a settings file: {error}") from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f", line {place.line + 1}" if place else ""
+        raise SettingsError(f"{path}{line}: expected YAML, found {getattr(error, 'problem', error)}") from None
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path}: expected sections such as data: and search:, found {_shown(document)}")
+    for override in overrides:
+        _apply(document, override)
+    return parse_settings(document, source=str(path))
+
+
+def parse_settings(document: Mapping[str, object], source: str) -> Settings:
+    """Check a nested mapping and turn it into settings.
+
+    Args:
+        document: Sections as read from YAML.
+        source: Where the mapping came from, for messages.
+
+    Raises:
+        SettingsError: As `load_settings`.
+    """
+    try:
+        return _SETTINGS.validate_json(json.dumps(document))
+    except TypeError as error:  # YAML knows dates and sets, JSON does not
+        raise SettingsError(f"{source}: expected plain values, found one that is none: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(f"{source}: {_explain(error)}") from None
+
+
+def dump_settings(settings: Settings) -> str:
+    """Return the settings as YAML that `load_settings` reads back to an equal object."""
+    plain = json.loads(json.dumps(settings.as_dict()))
+    return yaml.safe_dump(plain, sort_keys=False)
+
+
+def differing_keys(ours: Settings, theirs: Settings) -> list[str]:
+    """Return `section.key: ours, theirs` for every setting in which two searches differ."""
+    lines = []
+    left, right = ours.as_dict(), theirs.as_dict()
+    for section, values in left.items():
+        other = right[section]
+        if not isinstance(values, dict) or not isinstance(other, dict):
+            if values != other:
+                lines.append(f"{section}: {values} here, {other} there")
+            continue
+        lines += [f"{section}.{k}: {v} here, {other[k]} there" for k, v in values.items() if v != other[k]]
+    return lines
+
+
+def _apply(document: dict[str, object], override: str) -> None:
+    dotted, separator, text = override.partition("=")
+    keys = dotted.split(".")
+    if not separator or not all(keys):
+        raise SettingsError(f"--set {override}: expected section.key=value, such as search.rounds=6")
+    section: object = document
+    for key in keys[:-1]:
+        section = section.get(key) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        raise SettingsError(f"--set {override}: no such section; expected one of {', '.join(document)}")
+    try:
+        section[keys[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"--set {override}: the value is not YAML") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """Turn the first of pydantic's findings into `key: expected ..., found ...`."""
+    finding = error.errors()[0]
+    key = ".".join(str(part) for part in finding["loc"]) or "settings"
+    found = finding["input"]
+    match finding["type"]:
+        case "unexpected_keyword_argument":
+            return f"{key}: expected a known key, found {key!r}; remove it or correct its spelling"
+        case "missing" | "missing_argument":
+            return f"{key}: expected a value, found none; add it"
+        case "value_error":
+            return f"{key}: {finding['ctx']['error']}"
+    expected = finding["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{key}: expected {expected}, found {_shown(found)}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

@@ -1,0 +1,273 @@
+"""Grow and trim: the candidates of a round, made from one base network.
+
+Growing appends the same new cell to every block. Trimming changes one block in one place. Each enumeration
+first yields exactly as many moves as Eq. 1 and Eq. 2 count; duplicates and invalid networks go afterwards.
+
+Source: section 3.2. Cutting a layer's input edge, the third move of the text, is not in Eq. 2 and is counted
+apart.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+
+from memnas_core.architecture import (
+    GROWABLE_OPERATIONS,
+    Architecture,
+    Block,
+    Branch,
+    Cell,
+    Combiner,
+    Operation,
+)
+
+
+class MoveKind(StrEnum):
+    """How a candidate was made from its parent."""
+
+    SEED = "seed"  # the first base; it has no parent
+    GROW = "grow"
+    TRIM_LAYER = "trim_layer"  # an operation layer becomes an identity
+    TRIM_CELL = "trim_cell"
+    TRIM_OUTPUT = "trim_output"  # a cell is dropped from the block's final concatenation
+    CUT_EDGE = "cut_edge"  # a layer loses its input and goes
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One change of a base.
+
+    Attributes:
+        kind: What is done.
+        block: Number of the changed block from 1; 0 when growing, which changes all.
+        cell: Number of the changed cell from 1; 0 when growing.
+        branch: The changed branch, 1 or 2; 0 where the move concerns a whole cell.
+        added: The new cell when growing.
+    """
+
+    kind: MoveKind
+    block: int = 0
+    cell: int = 0
+    branch: int = 0
+    added: Cell | None = None
+
+    def __str__(self) -> str:
+        """Return words for tables, such as `grow 0:conv_3x3 1:identity sum` or `trim_layer b2 c1 l2`."""
+        if self.added is not None:
+            inputs = " ".join(f"{branch.input}:{branch.operation}" for branch in self.added.branches)
+            return f"{self.kind} {inputs} {self.added.combiner}"
+        place = "".join(f" {letter}{n}" for letter, n in zip("bcl", (self.block, self.cell, self.branch), strict=True) if n)
+        return f"{self.kind}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An architecture and where it comes from: parent, move and round."""
+
+    architecture: Architecture
+    arch_id: str
+    parent_id: str | None
+    move: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveCounts:
+    """How many moves a round had, and what became of them.
+
+    Attributes:
+        grown: Growing moves; Eq. 1.
+        trimmed: Trimming moves; Eq. 2.
+        cut: Edge cuts, which come on top of Eq. 2.
+        invalid: Moves that leave a block without output or a new cell without use.
+        duplicates: Moves that lead to a network seen before, in this round or an earlier one.
+    """
+
+    grown: int
+    trimmed: int
+    cut: int
+    invalid: int
+    duplicates: int
+
+    @property
+    def unique(self) -> int:
+        """Candidates that are left."""
+        return self.grown + self.trimmed + self.cut - self.invalid - self.duplicates
+
+
+def seed_architecture(strides: Collection[int], filters: int) -> Architecture:
+    """Return the first base: in each block one cell that sums two 3x3 convolutions of the block's input.
+
+    The paper does not state what its first round starts from.
+    """
+    branch = Branch(0, Operation.CONV_3X3)
+    cell = Cell(branch, branch, Combiner.SUM, included=True)
+    return Architecture(tuple(Block((cell,), stride) for stride in strides), filters)
+
+
+def available_inputs(base: Architecture) -> int:
+    """Return |I|: the inputs that a new cell finds in *all* blocks."""
+    return 1 + min(len(block.cells) for block in base.blocks)
+
+
+def count_growths(base: Architecture) -> int:
+    """Return Eq. 1, |I|^2 |L|^2 |C|^2 with |L| = 7 and |C| = 2."""
+    return available_inputs(base) ** 2 * len(GROWABLE_OPERATIONS) ** 2 * len(Combiner) ** 2
+
+
+def count_trims(base: Architecture) -> int:
+    """Return Eq. 2, the sum over blocks of layers, cells and outputs in the final concatenation."""
+    return sum(
+        sum(len(cell.branches) for cell in block.cells)
+        + len(block.cells)
+        + sum(cell.included for cell in block.cells)
+        for block in base.blocks
+    )
+
+
+def growths(base: Architecture) -> Iterator[Move]:
+    """Yield the growing moves, exactly as many as Eq. 1 counts (ordered pairs of branches)."""
+    branches = [
+        Branch(number, operation)
+        for number in range(available_inputs(base))
+        for operation in GROWABLE_OPERATIONS
+    ]
+    for first, second, combiner, included in product(branches, branches, Combiner, (True, False)):
+        yield Move(MoveKind.GROW, added=Cell(first, second, combiner, included))
+
+
+def trims(base: Architecture) -> Iterator[Move]:
+    """Yield the trimming moves, exactly as many as Eq. 2 counts."""
+    for number, block in enumerate(base.blocks, start=1):
+        for position, cell in enumerate(block.cells, start=1):
+            for side, branch in enumerate((cell.first, cell.second), start=1):
+                if branch is not None:
+                    yield Move(MoveKind.TRIM_LAYER, number, position, side)
+            yield Move(MoveKind.TRIM_CELL, number, position)
+            if cell.included:
+                yield Move(MoveKind.TRIM_OUTPUT, number, position)
+
+
+def edge_cuts(base: Architecture) -> Iterator[Move]:
+    """Yield the moves that cut one layer's input edge."""
+    for move in trims(base):
+        if move.kind is MoveKind.TRIM_LAYER:
+            yield Move(MoveKind.CUT_EDGE, move.block, move.cell, move.branch)
+
+
+def apply(base: Architecture, move: Move) -> Architecture | None:
+    """Return the base after a move, or None where the move leaves no valid network.
+
+    A layer whose input is gone goes, a cell without layers goes, and so does a cell whose output feeds
+    nothing; all of it cascades through the block.
+    """
+    if move.added is not None:
+        if not move.added.included:
+            return None  # nothing can read the newest cell yet
+        added = move.added.ordered()
+        blocks = tuple(Block((*block.cells, added), block.stride) for block in base.blocks)
+        return Architecture(blocks, base.filters)
+    block = base.blocks[move.block - 1]
+    changed: list[Cell | None] = list(block.cells)
+    cell = block.cells[move.cell - 1]
+    match move.kind:
+        case MoveKind.TRIM_LAYER:
+            changed[move.cell - 1] = _with_branch(cell, move.branch, _identity_of(cell, move.branch))
+        case MoveKind.CUT_EDGE:
+            changed[move.cell - 1] = _with_branch(cell, move.branch, None)
+        case MoveKind.TRIM_CELL:
+            changed[move.cell - 1] = None
+        case MoveKind.TRIM_OUTPUT:
+            changed[move.cell - 1] = cell._replace(included=False)
+        case _:
+            raise AssertionError(f"{move.kind} is no trim")
+    cells = _cascade(changed)
+    if not any(cell.included for cell in cells):
+        return None
+    blocks = list(base.blocks)
+    blocks[move.block - 1] = Block(cells, block.stride)
+    return Architecture(tuple(blocks), base.filters)
+
+
+def generate(
+    base: Architecture, round_number: int, max_cells: int, known: Collection[str] = ()
+) -> tuple[tuple[Candidate, ...], MoveCounts]:
+    """Return the candidates of a round, each network once, and the counts of the moves behind them.
+
+    Args:
+        base: The network to grow and trim.
+        round_number: The round, for the lineage.
+        max_cells: A base with so many cells in any block is not grown.
+        known: Ids that are no candidates again, such as those of networks trained before; the base always is.
+
+    Returns:
+        Candidates in order of enumeration, and the counts.
+    """
+    base_id = base.arch_id
+    seen = {base_id, *known}
+    may_grow = max(len(block.cells) for block in base.blocks) < max_cells
+    candidates: list[Candidate] = []
+    tallies = []
+    invalid = duplicates = 0
+    for moves in (growths(base) if may_grow else (), trims(base), edge_cuts(base)):
+        tally = 0
+        for move in moves:
+            tally += 1
+            architecture = apply(base, move)
+            if architecture is None:
+                invalid += 1
+                continue
+            arch_id = architecture.arch_id
+            if arch_id in seen:
+                duplicates += 1
+                continue
+            seen.add(arch_id)
+            candidates.append(Candidate(architecture, arch_id, base_id, str(move), round_number))
+        tallies.append(tally)
+    return tuple(candidates), MoveCounts(*tallies, invalid, duplicates)
+
+
+def _identity_of(cell: Cell, side: int) -> Branch:
+    branch = cell.first if side == 1 else cell.second
+    assert branch is not None, "moves name branches that exist"
+    return Branch(branch.input, Operation.IDENTITY)
+
+
+def _with_branch(cell: Cell, side: int, branch: Branch | None) -> Cell | None:
+    first, second = (branch, cell.second) if side == 1 else (cell.first, branch)
+    return Cell(first, second, cell.combiner, cell.included) if first or second else None
+
+
+def _cascade(cells: list[Cell | None]) -> tuple[Cell, ...]:
+    """Remove what lost its input and what feeds nothing, and renumber what is left."""
+    # Downstream first: inputs always point backwards, so one pass is enough.
+    for position, cell in enumerate(cells):
+        if cell is not None:
+            first, second = (
+                branch if branch and (branch.input == 0 or cells[branch.input - 1]) else None
+                for branch in (cell.first, cell.second)
+            )
+            kept = Cell(first, second, cell.combiner, cell.included)
+            cells[position] = kept if kept.branches else None
+    # Then upstream: readers always come later, so one backward pass is enough.
+    read: set[int] = set()
+    for position in range(len(cells) - 1, -1, -1):
+        cell = cells[position]
+        if cell is None:
+            continue
+        if cell.included or position + 1 in read:
+            read.update(branch.input for branch in cell.branches)
+        else:
+            cells[position] = None
+    number_of = {0: 0}
+    left: list[Cell] = []
+    for position, cell in enumerate(cells, start=1):
+        if cell is not None:
+            number_of[position] = len(left) + 1
+            first, second = (
+                branch and Branch(number_of[branch.input], branch.operation)
+                for branch in (cell.first, cell.second)
+            )
+            left.append(Cell(first, second, cell.combiner, cell.included).ordered())
+    return tuple(left)

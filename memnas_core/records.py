@@ -1,0 +1,191 @@
+"""The tables that a search leaves behind, as typed rows and as Parquet files."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType
+from typing import get_args, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from memnas_core.errors import RecordError
+from memnas_core.storage import replacing, storage_errors
+
+
+class Status(StrEnum):
+    """What became of a candidate."""
+
+    GENERATED = "generated"  # ranked, but not among the top k
+    TRAINED = "trained"
+    DIVERGED = "diverged"  # the loss left the finite numbers or exploded
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_LOST = "worker_lost"  # its worker process died, twice
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """One candidate of a round: a row of `candidates.parquet`.
+
+    Attributes:
+        arch_id: Id of the architecture.
+        architecture: Its JSON.
+        parent_id: The round's base; empty for the seed.
+        move: What was done to the base.
+        round: Number of the round; 0 for the seed.
+        param_bytes: Weights.
+        paper_bytes: Peak activations under `paper`.
+        sequential_bytes: Peak activations under `sequential`.
+        minimum_bytes: Peak activations under `minimum`.
+        predicted_score: Eq. 4 before training; null before the controller has learnt anything.
+        predicted_accuracy: Null unless the controller's target is `accuracy`.
+        predicted_rank: Place in the controller's ranking from 1.
+        measured_accuracy: On the validation split, in [0, 1]; null unless trained.
+        measured_score: Eq. 4 after training.
+        measured_rank: Place after re-ranking from 1, among the trained.
+        status: What became of it.
+        training_seconds: Wall time of its training; null unless it was started.
+        images_seen: Training images it has seen.
+        is_winner: Whether it is the base of the next round.
+    """
+
+    arch_id: str
+    architecture: str
+    parent_id: str
+    move: str
+    round: int
+    param_bytes: int
+    paper_bytes: int
+    sequential_bytes: int
+    minimum_bytes: int
+    predicted_score: float | None
+    predicted_accuracy: float | None
+    predicted_rank: int | None
+    measured_accuracy: float | None
+    measured_score: float | None
+    measured_rank: int | None
+    status: Status
+    training_seconds: float | None
+    images_seen: int
+    is_winner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSummary:
+    """A round in one line: a row of `rounds.csv`.
+
+    Attributes:
+        round: Its number; 0 trains the seed only.
+        base_id: The network it started from.
+        winner_id: The network it chose.
+        winner_move: What made the winner from the base.
+        accuracy: The winner's, on the validation split, in [0, 1].
+        param_bytes: The winner's weights.
+        activation_bytes: The winner's peak under the convention of the settings.
+        score: The winner's Eq. 4 relative to the base.
+        cells: Cells of the winner's largest block.
+        grown: Growing moves; Eq. 1.
+        trimmed: Trimming moves; Eq. 2.
+        cut: Edge cuts.
+        candidates: Distinct valid candidates.
+        trained: Candidates whose training succeeded.
+        failed: Candidates whose training did not.
+        rank_tau: Kendall's tau between predicted and measured score of the trained; null where undefined.
+        images_seen: Training images seen by this round's candidates.
+        wall_seconds: From the round's start to its end.
+        training_wall_seconds: The part of it in which at least one training ran.
+        training_cpu_seconds: Sum of the trainings' own wall times.
+    """
+
+    round: int
+    base_id: str
+    winner_id: str
+    winner_move: str
+    accuracy: float
+    param_bytes: int
+    activation_bytes: int
+    score: float
+    cells: int
+    grown: int
+    trimmed: int
+    cut: int
+    candidates: int
+    trained: int
+    failed: int
+    rank_tau: float | None
+    images_seen: int
+    wall_seconds: float
+    training_wall_seconds: float
+    training_cpu_seconds: float
+
+    @property
+    def total_bytes(self) -> int:
+        """The winner's weights and peak activations together."""
+        return self.param_bytes + self.activation_bytes
+
+    @property
+    def overhead_share(self) -> float:
+        """Share of the round's wall time in which nothing trained, in [0, 1]."""
+        return 1 - self.training_wall_seconds / self.wall_seconds
+
+
+_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), Status: pa.string()}
+
+
+def _schema() -> pa.Schema:
+    columns = []
+    for name, hint in get_type_hints(CandidateRow).items():
+        (kind,) = [option for option in get_args(hint) if option is not NoneType] or [hint]
+        columns.append(pa.field(name, _ARROW_TYPES[kind], nullable=NoneType in get_args(hint)))
+    return pa.schema(columns)
+
+
+CANDIDATE_SCHEMA = _schema()
+
+
+def write_candidates(path: Path, rows: Sequence[CandidateRow]) -> None:
+    """Write `candidates.parquet` as a whole.
+
+    Raises:
+        StorageError: The disk is full or the folder not writable.
+    """
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=CANDIDATE_SCHEMA)
+    with storage_errors(path), replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_candidates(path: Path) -> tuple[CandidateRow, ...]:
+    """Read `candidates.parquet`.
+
+    Raises:
+        RecordError: The file is missing, truncated or has other columns.
+    """
+    try:
+        table = pq.read_table(path)
+        if table.schema.names != CANDIDATE_SCHEMA.names:
+            raise RecordError(f"{path}: expected the columns {CANDIDATE_SCHEMA.names}, found {table.schema.names}")
+        return tuple(CandidateRow(**{**row, "status": Status(row["status"])}) for row in table.to_pylist())
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise RecordError(
+            f"{path}: expected a table of candidates, found {error}; restore it with dvc checkout, or delete the "
+            f"folder of its round and go on with --resume"
+        ) from error
+
+
+def to_json(row: RoundSummary) -> str:
+    """Return a round's summary as JSON."""
+    return json.dumps(asdict(row), indent=1)
+
+
+def round_from_json(text: str, source: str) -> RoundSummary:
+    """Read a round's summary.
+
+    Raises:
+        RecordError: The text is no such summary.
+    """
+    try:
+        return RoundSummary(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"{source}: expected the summary of a round, found {error}") from error

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Fills .venv with the packages of requirements.lock and with the project itself, editable.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3.11}
+is_311='import sys; sys.exit(sys.version_info[:2] != (3, 11))'
+
+if [ ! -x .venv/bin/python ]; then
+    if ! "$python" -c "$is_311" 2>/dev/null; then
+        echo "error: memnas needs Python 3.11, and '$python' is none." >&2
+        echo "Install it (Debian 12: apt-get install python3.11 python3.11-venv), or name one: make PYTHON=/path/to/python3.11" >&2
+        exit 1
+    fi
+    if ! "$python" -m venv .venv; then
+        rm -rf .venv
+        echo "error: '$python -m venv' failed. On Debian its other half is a package: apt-get install python3.11-venv" >&2
+        exit 1
+    fi
+elif ! .venv/bin/python -c "$is_311" 2>/dev/null; then
+    echo "error: .venv holds $(.venv/bin/python --version 2>&1), expected Python 3.11; remove the folder and run make again." >&2
+    exit 1
+fi
+
+echo "Installing the packages of requirements.lock into .venv (a few minutes, about 6.5 GB) ..."
+# A few packages come as source only. pip builds them in an environment of its own, with the build tools
+# that the lock names.
+constraints=.venv/build-constraints.txt
+grep -oE '^(setuptools|wheel)==[^ ]+' requirements.lock >"$constraints"
+export PIP_CONSTRAINT=$constraints PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+.venv/bin/python -m pip install --require-hashes -r requirements.lock
+.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
