@@ -24,6 +24,8 @@ class Operation(StrEnum):
     IDENTITY is the eighth: trimming puts it in, growing never proposes it.
     """
 
+    __hash__ = str.__hash__  # an enum's own is ten times slower, and a round hashes a million
+
     CONV_3X3 = "conv_3x3"
     DEPTHWISE_3X3 = "depthwise_3x3"
     DEPTHWISE_5X5 = "depthwise_5x5"
@@ -41,6 +43,8 @@ _RANK = {operation: rank for rank, operation in enumerate(OPERATIONS)}
 
 class Combiner(StrEnum):
     """How a cell joins the outputs of its two layers."""
+
+    __hash__ = str.__hash__
 
     SUM = "sum"
     CONCAT = "concat"
@@ -67,7 +71,9 @@ class Cell(NamedTuple):
     @property
     def branches(self) -> tuple[Branch, ...]:
         """The branches that are still there."""
-        return tuple(branch for branch in (self.first, self.second) if branch is not None)
+        if self.first is None:
+            return () if self.second is None else (self.second,)
+        return (self.first,) if self.second is None else (self.first, self.second)
 
     def ordered(self) -> "Cell":
         """Return the same cell with its branches in canonical order.
@@ -121,10 +127,12 @@ class Block:
                     )
             if not cell.included and number not in read:
                 raise ArchitectureError(
-                    f"cell {number}: expected to be read by a cell or included in the block's output; it is neither"
+                    f"cell {number}: expected to be read or included in the block's output; it is neither"
                 )
         if not any(cell.included for cell in self.cells):
-            raise ArchitectureError("block: expected at least one cell included in its output, found none")
+            raise ArchitectureError(
+                "cells: expected at least one that is included in the block's output, found none"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         if not self.blocks:
-            raise ArchitectureError("architecture: expected at least one block, found none")
+            raise ArchitectureError("blocks: expected at least one, found none")
         if self.filters < 1:
             raise ArchitectureError(f"filters: expected a positive number, found {self.filters}")
 
@@ -168,53 +176,61 @@ def canonical(architecture: Architecture) -> Architecture:
 
 @lru_cache(maxsize=1 << 16)
 def _block_code(block: Block) -> str:
-    cells = _canonical_block(block).cells
-    return f"{block.stride}:" + "".join(map(str, map(_cell_rank, cells)))
+    _, keys = _least_order(block.cells)
+    return f"{block.stride}:{keys}"
 
 
 @lru_cache(maxsize=1 << 16)
 def _canonical_block(block: Block) -> Block:
-    cells = tuple(cell.ordered() for cell in block.cells)
-    return Block(_least_order(cells), block.stride)
+    order, _ = _least_order(block.cells)
+    number_of = {0: 0} | {number: place for place, number in enumerate(order, start=1)}
+    return Block(tuple(_renumbered(block.cells[number - 1], number_of) for number in order), block.stride)
 
 
-_Rank = tuple[tuple[int, int], tuple[int, int], str, bool]
+_Key = tuple[int, int, int]
+"""A cell as three numbers: each branch as 8 * input + operation (-1 for none), and combiner and inclusion."""
 
 
-def _cell_rank(cell: Cell) -> _Rank:
-    first = _branch_rank(cell.first) if cell.first else (-1, -1)
-    second = _branch_rank(cell.second) if cell.second else (-1, -1)
-    return first, second, cell.combiner.value, cell.included
+def _cell_key(cell: Cell, number_of: Mapping[int, int]) -> _Key:
+    codes = [number_of[branch.input] * len(OPERATIONS) + _RANK[branch.operation] for branch in cell.branches]
+    if len(codes) == 1:  # nothing to combine, so the combiner does not count
+        return codes[0], -1, int(cell.included)
+    first, second = codes
+    flags = 2 * (cell.combiner is Combiner.SUM) + cell.included
+    return (first, second, flags) if first <= second else (second, first, flags)
 
 
-def _least_order(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    """Renumber cells by always placing the least of those whose inputs are placed.
+def _least_order(cells: tuple[Cell, ...]) -> tuple[tuple[int, ...], tuple[_Key, ...]]:
+    """Return the numbers of cells in canonical order, and their keys.
 
-    Two cells tie only if they are twins (same inputs, layers, combiner, inclusion); their readers may still
-    differ, so each order of twins is followed and the least result taken.
+    The canonical order has the least sequence of keys of all orders in which inputs come first, so the least
+    cell that can be placed is always placed next. Two cells tie only if they are twins (same inputs, layers,
+    combiner, inclusion). Their readers may still differ, so each order of twins that are read is followed;
+    a twin that nothing reads can always wait for them.
     """
-    count = len(cells)
-    best: tuple[list[_Rank], list[Cell]] | None = None
-    pending: list[tuple[dict[int, int], list[Cell]]] = [({0: 0}, [])]
+    readers: dict[int, list[int]] = {number: [] for number in range(len(cells) + 1)}
+    for number, cell in enumerate(cells, start=1):
+        for branch in cell.branches:
+            readers[branch.input].append(number)
+    best_keys: tuple[_Key, ...] = ()
+    best_order: tuple[int, ...] = ()
+    pending: list[tuple[dict[int, int], tuple[_Key, ...], dict[int, _Key]]] = [({}, (), {0: (0, 0, 0)})]
     while pending:
-        number_of, placed = pending.pop()
-        if len(placed) == count:
-            ranks = [_cell_rank(cell) for cell in placed]
-            if best is None or ranks < best[0]:
-                best = ranks, placed
+        number_of, keys, ready = pending.pop()
+        if not ready and (not best_order or keys < best_keys):
+            best_keys, best_order = keys, tuple(number_of)
+        if not ready or (best_order and keys > best_keys[: len(keys)]):
             continue
-        ready: list[tuple[_Rank, int, Cell]] = []
-        for number, cell in enumerate(cells, start=1):
-            if number in number_of or any(branch.input not in number_of for branch in cell.branches):
-                continue
-            renumbered = _renumbered(cell, number_of)
-            ready.append((_cell_rank(renumbered), number, renumbered))
-        least = min(rank for rank, _, _ in ready)
-        for rank, number, cell in ready:
-            if rank == least:
-                pending.append(({**number_of, number: len(placed) + 1}, [*placed, cell]))
-    assert best is not None, "cells of a checked block can always be ordered"
-    return tuple(best[1])
+        least = min(ready.values())
+        tied = [number for number, key in ready.items() if key == least]
+        for number in [number for number in tied if readers[number]] or tied[:1]:
+            placed = {**number_of, number: len(number_of)}
+            left = {other: key for other, key in ready.items() if other != number}
+            for other in readers[number]:
+                if all(branch.input in placed for branch in cells[other - 1].branches):
+                    left[other] = _cell_key(cells[other - 1], placed)
+            pending.append((placed, (*keys, least), left))
+    return best_order[1:], best_keys[1:]
 
 
 def _renumbered(cell: Cell, number_of: Mapping[int, int]) -> Cell:
@@ -314,57 +330,73 @@ def from_json(text: str, source: str = "architecture") -> Architecture:
     """
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ArchitectureError(f"{source}: expected JSON, found {error}") from None
-    found = document.get("memnas_architecture") if isinstance(document, dict) else None
-    if found != FORMAT_VERSION:
-        raise ArchitectureError(
-            f'{source}: expected an object with "memnas_architecture": {FORMAT_VERSION}, found {found!r}'
-        )
+    except (ValueError, RecursionError) as error:
+        raise ArchitectureError(f"{source}: expected JSON, found none: {error}") from None
+    if _field(document, "memnas_architecture", int, source) != FORMAT_VERSION:
+        found = document["memnas_architecture"]
+        raise ArchitectureError(f"{source}: expected version {FORMAT_VERSION} of the format, found {found}")
     blocks = []
     for number, entry in enumerate(_field(document, "blocks", list, source), start=1):
         place = f"{source}, block {number}"
+        cells = tuple(
+            _read_cell(cell, f"{place}, cell {position}")
+            for position, cell in enumerate(_field(entry, "cells", list, place), start=1)
+        )
+        stride = _field(entry, "stride", int, place)
         try:
-            cells = tuple(
-                _read_cell(cell, f"{place}, cell {position}")
-                for position, cell in enumerate(_field(entry, "cells", list, place), start=1)
-            )
-            blocks.append(Block(cells, _field(entry, "stride", int, place)))
+            blocks.append(Block(cells, stride))
         except ArchitectureError as error:
-            message = str(error)
-            raise ArchitectureError(message if message.startswith(source) else f"{place}: {message}") from None
+            raise ArchitectureError(f"{place}: {error}") from None
+    filters = _field(document, "filters", int, source)
     try:
-        return Architecture(tuple(blocks), _field(document, "filters", int, source))
+        return Architecture(tuple(blocks), filters)
     except ArchitectureError as error:
-        message = str(error)
-        raise ArchitectureError(message if message.startswith(source) else f"{source}: {message}") from None
+        raise ArchitectureError(f"{source}: {error}") from None
 
 
 def _read_cell(entry: object, place: str) -> Cell:
     combiner = _field(entry, "combiner", str, place)
     if combiner not in set(Combiner):
-        raise ArchitectureError(f"{place}: combiner: expected sum or concat, found {combiner!r}")
+        raise ArchitectureError(f"{place}: combiner: expected sum or concat, found {_shown(combiner)}")
     first, second = _read_branch(entry, "first", place), _read_branch(entry, "second", place)
     return Cell(first, second, Combiner(combiner), _field(entry, "included", bool, place))
 
 
 def _read_branch(entry: object, name: str, place: str) -> Branch | None:
     if not isinstance(entry, dict) or name not in entry:
-        raise ArchitectureError(f"{place}: expected {name!r}, found none")
+        raise ArchitectureError(f"{place}: {name}: expected [input, operation] or null, found nothing")
     value = entry[name]
     if value is None:
         return None
     match value:
-        case [int() as number, str() as operation] if not isinstance(number, bool) and operation in set(Operation):
-            return Branch(number, Operation(operation))
-    raise ArchitectureError(f"{place}: {name}: expected [input, operation] or null, found {value!r}")
+        case [int() as number, str() as operation] if not isinstance(number, bool):
+            if operation in set(Operation):
+                return Branch(number, Operation(operation))
+            known = ", ".join(Operation)
+            raise ArchitectureError(f"{place}: {name}: expected one of {known}, found {_shown(operation)}")
+    raise ArchitectureError(f"{place}: {name}: expected [input, operation] or null, found {_shown(value)}")
 
 
 _T = TypeVar("_T")
+_KINDS: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    list: "a list",
+    str: "a string",
+}
 
 
 def _field(entry: object, name: str, kind: type[_T], place: str) -> _T:
-    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(entry, dict):
+        raise ArchitectureError(f"{place}: expected an object with {name!r}, found {_shown(entry)}")
+    if name not in entry:
+        raise ArchitectureError(f"{place}: {name}: expected {_KINDS[kind]}, found nothing")
+    value = entry[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ArchitectureError(f"{place}: {name}: expected {kind.__name__}, found {value!r}")
+        raise ArchitectureError(f"{place}: {name}: expected {_KINDS[kind]}, found {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

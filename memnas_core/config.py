@@ -7,15 +7,17 @@ section only. Validation is pydantic's, in strict mode (a quoted number is no nu
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticKnownError
 
 from memnas_core.errors import SettingsError
+from memnas_core.yaml_reader import read_yaml
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -23,6 +25,16 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+def _whole(value: object) -> object:
+    if type(value) is not int:  # true and 4.0 are equal to 1 and 4
+        raise PydanticKnownError("int_type")
+    return value
+
+
+Stride = Annotated[Literal[1, 2], BeforeValidator(_whole)]
+ElementBytes = Annotated[Literal[1, 2, 4], BeforeValidator(_whole)]
 
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "folder"]
 ActivationConvention = Literal["paper", "sequential", "minimum"]
@@ -53,7 +65,7 @@ class DataSettings:
     @model_validator(mode="after")
     def _folder_is_named(self) -> Self:
         if self.dataset == "folder" and self.folder is None:
-            raise ValueError("dataset: folder needs data.folder, the path of the class folders")
+            raise ValueError("folder: expected the path of the class folders, found null")
         return self
 
 
@@ -67,7 +79,7 @@ class NetworkSettings:
     """
 
     filters: PositiveInt
-    strides: Annotated[tuple[Literal[1, 2], ...], Field(min_length=1)]
+    strides: Annotated[tuple[Stride, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -104,8 +116,8 @@ class ObjectiveSettings:
 
     accuracy_weight: Annotated[float, Field(ge=0, le=1)]
     activation_convention: ActivationConvention
-    weight_bytes: Literal[1, 2, 4]
-    activation_bytes: Literal[1, 2, 4]
+    weight_bytes: ElementBytes
+    activation_bytes: ElementBytes
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -247,16 +259,17 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as a settings file: {error}") from error
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f", line {place.line + 1}" if place else ""
-        raise SettingsError(f"{path}{line}: expected YAML, found {getattr(error, 'problem', error)}") from None
+        document = read_yaml(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise SettingsError(f"{path}{line}: expected YAML: {problem}") from None
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: expected sections such as data: and search:, found {_shown(document)}")
     for override in overrides:
         _apply(document, override)
-    return parse_settings(document, source=str(path))
+    return parse_settings(document, source=" with --set ".join([str(path), *overrides]))
 
 
 def parse_settings(document: Mapping[str, object], source: str) -> Settings:
@@ -270,9 +283,11 @@ def parse_settings(document: Mapping[str, object], source: str) -> Settings:
         SettingsError: As `load_settings`.
     """
     try:
-        return _SETTINGS.validate_json(json.dumps(document))
-    except TypeError as error:  # YAML knows dates and sets, JSON does not
-        raise SettingsError(f"{source}: expected plain values, found one that is none: {error}") from None
+        text = json.dumps(document, default=str)  # YAML knows dates, JSON does not
+    except (TypeError, ValueError, RecursionError) as error:  # a key that is no name, an alias of itself
+        raise SettingsError(f"{source}: expected sections of keys and plain values: {error}") from None
+    try:
+        return _SETTINGS.validate_json(text)
     except ValidationError as error:
         raise SettingsError(f"{source}: {_explain(error)}") from None
 
@@ -281,6 +296,17 @@ def dump_settings(settings: Settings) -> str:
     """Return the settings as YAML that `load_settings` reads back to an equal object."""
     plain = json.loads(json.dumps(settings.as_dict()))
     return yaml.safe_dump(plain, sort_keys=False)
+
+
+def flat(settings: Settings) -> dict[str, str]:
+    """Return `section.key` -> value in words, for tables of settings."""
+    found: dict[str, str] = {}
+    for section, values in settings.as_dict().items():
+        if isinstance(values, dict):
+            found |= {f"{section}.{key}": str(value) for key, value in values.items()}
+        else:
+            found[section] = str(values)
+    return found
 
 
 def differing_keys(ours: Settings, theirs: Settings) -> list[str]:
@@ -306,29 +332,54 @@ def _apply(document: dict[str, object], override: str) -> None:
     for key in keys[:-1]:
         section = section.get(key) if isinstance(section, dict) else None
     if not isinstance(section, dict):
-        raise SettingsError(f"--set {override}: no such section; expected one of {', '.join(document)}")
+        names = ", ".join(str(name) for name, value in document.items() if isinstance(value, dict))
+        raise SettingsError(f"--set {override}: expected one of the sections {names}, found {dotted}")
     try:
-        section[keys[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SettingsError(f"--set {override}: the value is not YAML") from None
+        section[keys[-1]] = read_yaml(text)
+    except (yaml.YAMLError, RecursionError):
+        raise SettingsError(f"--set {override}: expected a value in YAML, found {text}") from None
+
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dataclass_type": "a section of keys",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number of at most {le:g}",
+    "literal_error": "{expected}",
+    "string_too_short": "a string that is not empty",
+    "string_type": "a string",
+    "too_short": "a list that is not empty",
+    "tuple_type": "a list",
+}
+"""What to say for each of pydantic's error types; the others are said in its own words."""
 
 
 def _explain(error: ValidationError) -> str:
-    """Turn the first of pydantic's findings into `key: expected ..., found ...`."""
-    finding = error.errors()[0]
-    key = ".".join(str(part) for part in finding["loc"]) or "settings"
-    found = finding["input"]
-    match finding["type"]:
-        case "unexpected_keyword_argument":
-            return f"{key}: expected a known key, found {key!r}; remove it or correct its spelling"
-        case "missing" | "missing_argument":
-            return f"{key}: expected a value, found none; add it"
-        case "value_error":
-            return f"{key}: {finding['ctx']['error']}"
-    expected = finding["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{key}: expected {expected}, found {_shown(found)}"
+    """Turn one of pydantic's findings into `key: expected ..., found ...`, a misspelt key first."""
+    findings = error.errors()
+    unknown = (finding for finding in findings if finding["type"] == "unexpected_keyword_argument")
+    finding = next(unknown, findings[0])
+    kind, place, context = finding["type"], finding["loc"], finding.get("ctx", {})
+    key = ".".join(str(part) for part in place)
+    if kind == "unexpected_keyword_argument":
+        section = Settings if len(place) == 1 else Settings.__annotations__[str(place[0])]
+        known = ", ".join(field.name for field in fields(section))
+        return f"{key}: expected one of {known}, found {place[-1]}; correct its spelling or remove it"
+    if kind in ("missing", "missing_argument"):
+        return f"{key}: expected a value, found nothing; add it"
+    if kind == "value_error":  # the validators of a section begin with the name of the key
+        return f"{key}.{context['error']}"
+    expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else finding["msg"]
+    return f"{key}: expected {expected}, found {_shown(finding['input'])}"
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    """Return a value as YAML writes it, shortened to one line."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

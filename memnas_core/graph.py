@@ -16,6 +16,7 @@ Source: section 3.1 and Figure 1(b). Where the paper is silent:
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
@@ -33,6 +34,7 @@ class Shape(NamedTuple):
 
     @property
     def elements(self) -> int:
+        """Number of elements."""
         return self.channels * self.height * self.width
 
 
@@ -129,8 +131,8 @@ def check_input_side(architecture: Architecture, side: int) -> None:
         GraphError: Names the side, the strides and the nearest sides that work.
     """
     factor = architecture.reduction
-    if side % factor:
-        below = side - side % factor
+    if side < 1 or side % factor:
+        below = max(side, 0) // factor * factor
         fitting = " or ".join(str(s) for s in (below, below + factor) if s)
         raise GraphError(
             f"image side {side}: expected a multiple of {factor}, which the strides "
@@ -206,6 +208,23 @@ def lower_block(block: Block, filters: int, source: str, shape: Shape, number: i
     return Fragment(tuple(layers), name, shape)
 
 
+def cell_channels(cell: Cell, filters: int) -> int:
+    """Return the channels of a cell's output: 2F where it concatenates two layers, else F."""
+    return 2 * filters if cell.combiner is Combiner.CONCAT and len(cell.branches) == 2 else filters
+
+
+@lru_cache
+def branch_weights(operation: Operation, channels: int, filters: int) -> int:
+    """Return the weights of an operation that reads so many channels, its projection included."""
+    layers = _lower_branch(Branch(0, operation), "", 1, filters, "", Shape(channels, 1, 1), 0)
+    return sum(layer.weights for layer in layers)
+
+
+def projection_weights(channels: int, filters: int) -> int:
+    """Return the weights of a 1x1 projection to F channels."""
+    return _projection("", "", Shape(channels, 1, 1), filters, 0).weights
+
+
 def _lower_cell(
     cell: Cell, prefix: str, stride: int, filters: int, readable: list[tuple[str, Shape]], number: int
 ) -> tuple[list[Layer], tuple[str, Shape]]:
@@ -223,11 +242,9 @@ def _lower_cell(
         return layers, outputs[0]
     names = tuple(tensor for tensor, _ in outputs)
     shape = outputs[0][1]
-    if cell.combiner is Combiner.SUM:
-        join = Layer(f"{prefix}_sum", LayerKind.SUM, names, filters, shape, block=number)
-    else:
-        output = Shape(2 * filters, shape.height, shape.width)
-        join = Layer(f"{prefix}_concat", LayerKind.CONCAT, names, 2 * filters, output, block=number)
+    output = Shape(cell_channels(cell, filters), shape.height, shape.width)
+    kind = LayerKind.SUM if cell.combiner is Combiner.SUM else LayerKind.CONCAT
+    join = Layer(f"{prefix}_{kind}", kind, names, output.channels, output, block=number)
     return [*layers, join], (join.name, join.output)
 
 
@@ -270,13 +287,9 @@ def _lower_branch(
             f"{name}_7x1", LayerKind.CONV, (row.name,), filters, output, (7, 1), (step, 1), block=number
         )
     elif operation in _POOLS:
-        yield Layer(
-            name, _POOLS[operation], (source,), channels, output, (3, 3), (step, step), block=number
-        )
+        yield Layer(name, _POOLS[operation], (source,), channels, output, (3, 3), (step, step), block=number)
     elif step > 1:
-        yield Layer(
-            name, LayerKind.SUBSAMPLE, (source,), channels, output, stride=(step, step), block=number
-        )
+        yield Layer(name, LayerKind.SUBSAMPLE, (source,), channels, output, stride=(step, step), block=number)
 
 
 def _projection(name: str, source: str, shape: Shape, filters: int, number: int) -> Layer:

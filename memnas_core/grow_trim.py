@@ -57,8 +57,8 @@ class Move:
         if self.added is not None:
             inputs = " ".join(f"{branch.input}:{branch.operation}" for branch in self.added.branches)
             return f"{self.kind} {inputs} {self.added.combiner}"
-        place = "".join(f" {letter}{n}" for letter, n in zip("bcl", (self.block, self.cell, self.branch), strict=True) if n)
-        return f"{self.kind}{place}"
+        places = ((self.block, "b"), (self.cell, "c"), (self.branch, "l"))
+        return " ".join([self.kind, *(f"{letter}{number}" for number, letter in places if number)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +166,8 @@ def apply(base: Architecture, move: Move) -> Architecture | None:
         if not move.added.included:
             return None  # nothing can read the newest cell yet
         added = move.added.ordered()
-        blocks = tuple(Block((*block.cells, added), block.stride) for block in base.blocks)
-        return Architecture(blocks, base.filters)
+        grown = tuple(Block((*block.cells, added), block.stride) for block in base.blocks)
+        return Architecture(grown, base.filters)
     block = base.blocks[move.block - 1]
     changed: list[Cell | None] = list(block.cells)
     cell = block.cells[move.cell - 1]
@@ -207,25 +207,21 @@ def generate(
     base_id = base.arch_id
     seen = {base_id, *known}
     may_grow = max(len(block.cells) for block in base.blocks) < max_cells
+    grown, trimmed, cut = list(growths(base)) if may_grow else [], list(trims(base)), list(edge_cuts(base))
     candidates: list[Candidate] = []
-    tallies = []
     invalid = duplicates = 0
-    for moves in (growths(base) if may_grow else (), trims(base), edge_cuts(base)):
-        tally = 0
-        for move in moves:
-            tally += 1
-            architecture = apply(base, move)
-            if architecture is None:
-                invalid += 1
-                continue
-            arch_id = architecture.arch_id
-            if arch_id in seen:
-                duplicates += 1
-                continue
-            seen.add(arch_id)
-            candidates.append(Candidate(architecture, arch_id, base_id, str(move), round_number))
-        tallies.append(tally)
-    return tuple(candidates), MoveCounts(*tallies, invalid, duplicates)
+    for move in (*grown, *trimmed, *cut):
+        architecture = apply(base, move)
+        if architecture is None:
+            invalid += 1
+            continue
+        arch_id = architecture.arch_id
+        if arch_id in seen:
+            duplicates += 1
+            continue
+        seen.add(arch_id)
+        candidates.append(Candidate(architecture, arch_id, base_id, str(move), round_number))
+    return tuple(candidates), MoveCounts(len(grown), len(trimmed), len(cut), invalid, duplicates)
 
 
 def _identity_of(cell: Cell, side: int) -> Branch:

@@ -1,18 +1,30 @@
 """Memory figures of an architecture, block by block.
 
 Every tensor of a block is needed for the block's output, so that at a block's end this one tensor is all that
-is in memory. The peak of a network is therefore the largest peak of its parts (stem, blocks, classifier), and the
-best order of the network is the best orders of the parts in a row. Parts are cached: the candidates of a
-round share almost all of their blocks, and blocks at several resolutions differ by a factor only.
+is in memory. The peak of a network is therefore the largest peak of its parts (stem, blocks, classifier), and
+the best order of the network is the best orders of the parts in a row. Peaks of blocks are cached: the same
+block at two resolutions differs by a factor only, and blocks whose tensors have the same sizes have the same
+peaks, so that a round with thousands of candidates has a few hundred different blocks.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from memnas_core.architecture import Architecture, Block
-from memnas_core.graph import Layer, Shape, check_input_side, head, lower_block, stem
-from memnas_core.memory import least_peak, peak_activation_bytes
+from memnas_core.architecture import Architecture, Block, Branch, Cell, Operation
+from memnas_core.graph import (
+    IMAGE,
+    Layer,
+    Shape,
+    branch_weights,
+    cell_channels,
+    check_input_side,
+    head,
+    lower_block,
+    projection_weights,
+    stem,
+)
+from memnas_core.memory import Peaks, peaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +45,12 @@ class MemoryFigures:
         }[convention]
 
 
-@dataclass(frozen=True, slots=True)
-class _PartFigures:
-    """Weights and peaks of a part; peaks in elements, or in elements per output pixel for a block."""
+class _BlockFigures(NamedTuple):
+    """Weights, output channels and, in elements for each pixel of the output, the peaks of a block."""
 
     weights: int
-    paper: int
-    sequential: int
-    minimum: int
     channels: int
+    peaks: Peaks
 
 
 def measure(
@@ -62,43 +71,63 @@ def measure(
     check_input_side(architecture, input_shape.height)
     check_input_side(architecture, input_shape.width)
     first = stem(architecture.filters, input_shape)
-    own = input_shape.elements + first.output.elements
-    weights, paper, sequential, minimum = first.weights, max(input_shape.elements, first.output.elements), own, own
-    shape = first.output
+    weights, shape = first.weights, first.output
+    found = [_part_peaks((first,), IMAGE, input_shape)]
     for block in architecture.blocks:
-        part = _block_figures(block, architecture.filters, shape.channels)
-        height, width = shape.height // block.stride, shape.width // block.stride
-        weights += part.weights
-        paper = max(paper, part.paper * height * width)
-        sequential = max(sequential, part.sequential * height * width)
-        minimum = max(minimum, part.minimum * height * width)
-        shape = Shape(part.channels, height, width)
-    last = _part_figures(head("", shape, classes), "", shape)
-    return MemoryFigures(
-        param_bytes=(weights + last.weights) * weight_bytes,
-        paper_bytes=max(paper, last.paper) * activation_bytes,
-        sequential_bytes=max(sequential, last.sequential) * activation_bytes,
-        minimum_bytes=max(minimum, last.minimum) * activation_bytes,
-    )
+        figures = _block_figures(block, architecture.filters, shape.channels)
+        shape = Shape(figures.channels, shape.height // block.stride, shape.width // block.stride)
+        weights += figures.weights
+        pixels = shape.height * shape.width
+        found.append(Peaks(*(peak * pixels for peak in figures.peaks)))
+    last = head("", shape, classes)
+    weights += sum(layer.weights for layer in last)
+    found.append(_part_peaks(last, "", shape))
+    paper, sequential, minimum = (max(peak) * activation_bytes for peak in zip(*found, strict=True))
+    return MemoryFigures(weights * weight_bytes, paper, sequential, minimum)
 
 
-@lru_cache(maxsize=1 << 18)
-def _block_figures(block: Block, filters: int, in_channels: int) -> _PartFigures:
+_SAME_TENSORS = {
+    Operation.DILATED_3X3: Operation.CONV_3X3,
+    Operation.DEPTHWISE_3X3: Operation.MAX_POOL_3X3,
+    Operation.DEPTHWISE_5X5: Operation.MAX_POOL_3X3,
+    Operation.AVERAGE_POOL_3X3: Operation.MAX_POOL_3X3,
+}
+"""Operations that make tensors of the same sizes as another one does from the same input."""
+
+
+def _block_figures(block: Block, filters: int, in_channels: int) -> _BlockFigures:
     """Measure a block whose output is one pixel; every tensor of it grows with the output's area."""
-    shape = Shape(in_channels, block.stride, block.stride)
-    fragment = lower_block(block, filters, "", shape, 0)
-    return _part_figures(fragment.layers, "", shape, fragment.shape.channels)
+    widths = [filters, *(cell_channels(cell, filters) for cell in block.cells)]
+    weights = 0 if in_channels == filters else projection_weights(in_channels, filters)
+    for cell in block.cells:
+        for branch in cell.branches:
+            weights += branch_weights(branch.operation, widths[branch.input], filters)
+    channels = sum(width for cell, width in zip(block.cells, widths[1:], strict=True) if cell.included)
+    found = _block_peaks(_stand_ins(block.cells, widths, filters), block.stride, filters, in_channels)
+    return _BlockFigures(weights, channels, found)
 
 
-def _part_figures(layers: tuple[Layer, ...], source: str, shape: Shape, channels: int = 0) -> _PartFigures:
-    if not layers:  # identities only: the input is passed on
-        return _PartFigures(0, shape.elements, shape.elements, shape.elements, channels)
+def _stand_ins(cells: tuple[Cell, ...], widths: list[int], filters: int) -> tuple[Cell, ...]:
+    """Replace operations so that cells whose tensors have the same sizes become equal."""
+
+    def stand_in(branch: Branch | None) -> Branch | None:
+        if branch is None:
+            return None
+        operation = _SAME_TENSORS.get(branch.operation, branch.operation)
+        if operation is Operation.CONV_3X3 and widths[branch.input] == filters:
+            operation = Operation.MAX_POOL_3X3  # it needs no projection there, and so makes the same tensors
+        return Branch(branch.input, operation)
+
+    return tuple(Cell(stand_in(cell.first), stand_in(cell.second), *cell[2:]) for cell in cells)
+
+
+@lru_cache(maxsize=1 << 14)
+def _block_peaks(cells: tuple[Cell, ...], stride: int, filters: int, in_channels: int) -> Peaks:
+    shape = Shape(in_channels, stride, stride)
+    return _part_peaks(lower_block(Block(cells, stride), filters, "", shape, 0).layers, "", shape)
+
+
+@lru_cache
+def _part_peaks(layers: tuple[Layer, ...], source: str, shape: Shape) -> Peaks:
     plain = {layer.name: (layer.inputs, (layer.name,)) for layer in layers}
-    sizes = {source: shape.elements} | {layer.name: layer.output.elements for layer in layers}
-    return _PartFigures(
-        weights=sum(layer.weights for layer in layers),
-        paper=peak_activation_bytes(plain, sizes, "paper"),
-        sequential=peak_activation_bytes(plain, sizes, "sequential"),
-        minimum=least_peak(plain, sizes).bytes,
-        channels=channels,
-    )
+    return peaks(plain, {source: shape.elements} | {layer.name: layer.output.elements for layer in layers})

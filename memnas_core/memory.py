@@ -5,27 +5,29 @@ A graph is given as plain values: `layers` maps a layer's name to `(inputs, outp
 one that no layer reads lives to the end.
 
     convention   what it counts
-    paper        all layers whose inputs exist run in one unit of time; a tensor dies in the very step in which
-                 its last reader's output appears (section 3.4.1 and Figure 3)
+    paper        all layers whose inputs exist run in one unit of time; a tensor dies in the very step in
+                 which its last reader's output appears (section 3.4.1 and Figure 3)
     sequential   one layer after another in a stated order; a layer's inputs and outputs are both in memory
                  while it runs
     minimum      sequential, least over all valid orders
 
-The paper calls its figure an upper bound. It is not: a layer's inputs and outputs are never in memory together.
+The paper calls its figure an upper bound. It is not: what a layer reads and what it writes are never in
+memory together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
 
+from memnas_core.dataflow import Dataflow, Layers, Sizes
 from memnas_core.errors import GraphError
-
-Layers = Mapping[str, tuple[Sequence[str], Sequence[str]]]
-Sizes = Mapping[str, int]
+from memnas_core.order_search import search
 
 CONVENTIONS = ("paper", "sequential", "minimum")
 
-STATE_LIMIT = 300_000
-"""States that the search for the least peak may visit for one bound before it settles for a bound."""
+STATE_LIMIT = 100_000
+"""States that the search for the least peak looks at before it settles for a bound: about half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class LifetimeTable:
     Attributes:
         rows: One lifetime a tensor, in order of birth.
         profile: Bytes in memory in each step, the first being step 1.
-        steps: What happens in each step: the layers whose outputs appear in it. Under `paper` step 1 has none.
+        steps: The layers whose outputs appear in each step. Under `paper` step 1 has none.
     """
 
     rows: tuple[Lifetime, ...]
@@ -82,6 +84,14 @@ class LeastPeak:
     exact: bool
 
 
+class Peaks(NamedTuple):
+    """The peak of one graph under each convention, in bytes; `sequential` in the order of its layers."""
+
+    paper: int
+    sequential: int
+    minimum: int
+
+
 def peak_activation_bytes(
     layers: Layers, sizes: Sizes, convention: str, order: Sequence[str] | None = None
 ) -> int:
@@ -98,7 +108,20 @@ def peak_activation_bytes(
 
     Source: section 3.4.1; the conventions are told apart in this module's head.
     """
+    if convention == "minimum" and order is None:
+        return least_peak(layers, sizes).bytes
     return lifetimes(layers, sizes, convention, order).peak
+
+
+def peaks(layers: Layers, sizes: Sizes) -> Peaks:
+    """Return the peaks of a graph under all conventions; faster than one after another.
+
+    Raises:
+        GraphError: The graph is cyclic or incomplete, or its layers are in no order in which they can run.
+    """
+    flow = Dataflow(layers, sizes)
+    paper, sequential = _paper(flow), _sequential(flow, range(len(flow.layer_names)))
+    return Peaks(max(paper.profile(flow)), max(sequential.profile(flow)), search(flow, STATE_LIMIT).peak)
 
 
 def minimum_peak(layers: Layers, sizes: Sizes) -> tuple[int, tuple[str, ...]]:
@@ -123,274 +146,96 @@ def lifetimes(
     """
     if order is not None and convention != "sequential":
         raise GraphError(f"order: only the convention sequential takes one, found it with {convention!r}")
-    match convention:
-        case "paper":
-            return _paper_lifetimes(_Graph(layers, sizes))
-        case "sequential":
-            return _sequential_lifetimes(_Graph(layers, sizes), tuple(layers) if order is None else order)
-        case "minimum":
-            return _sequential_lifetimes(_Graph(layers, sizes), least_peak(layers, sizes).order)
-    raise GraphError(f"convention: expected one of {', '.join(CONVENTIONS)}, found {convention!r}")
-
-
-class _Graph:
-    """A checked graph with layers and tensors as numbers, and sets of layers as bit masks."""
-
-    __slots__ = ("freeable", "inputs", "layer_names", "outputs", "predecessors", "readers", "size", "start", "tensors")
-
-    def __init__(self, layers: Layers, sizes: Sizes) -> None:
-        number: dict[str, int] = {}
-        self.tensors: list[str] = []
-        self.size: list[int] = []
-        self.layer_names = list(layers)
-
-        def number_of(tensor: str, layer: str) -> int:
-            if tensor not in number:
-                size = sizes.get(tensor)
-                if size is None or size < 0:
-                    raise GraphError(f"tensor {tensor!r} of layer {layer!r}: expected its bytes, found {size}")
-                number[tensor] = len(self.tensors)
-                self.tensors.append(tensor)
-                self.size.append(size)
-            return number[tensor]
-
-        self.inputs = [[number_of(t, layer) for t in dict.fromkeys(ins)] for layer, (ins, _) in layers.items()]
-        self.outputs = [[number_of(t, layer) for t in dict.fromkeys(outs)] for layer, (_, outs) in layers.items()]
-        producer: dict[int, int] = {}
-        for layer, outs in enumerate(self.outputs):
-            for tensor in outs:
-                if tensor in producer:
-                    first = self.layer_names[producer[tensor]]
-                    raise GraphError(
-                        f"tensor {self.tensors[tensor]!r}: expected one layer to write it, found {first!r} and "
-                        f"{self.layer_names[layer]!r}"
-                    )
-                producer[tensor] = layer
-        self.readers = [0] * len(self.tensors)
-        self.predecessors = [0] * len(self.layer_names)
-        for layer, ins in enumerate(self.inputs):
-            for tensor in ins:
-                self.readers[tensor] |= 1 << layer
-                if tensor in producer:
-                    self.predecessors[layer] |= 1 << producer[tensor]
-        self.start = [tensor for tensor in range(len(self.tensors)) if tensor not in producer]
-        # Inputs that a layer can free: a tensor it reads always has a reader, so all of them.
-        self.freeable = [[(self.readers[t], self.size[t]) for t in ins] for ins in self.inputs]
-
-    def steps(self) -> list[list[int]]:
-        """Return layers by the step in which they run when each runs as soon as its inputs exist."""
-        done, remaining, steps = 0, list(range(len(self.layer_names))), []
-        while remaining:
-            ready = [layer for layer in remaining if not self.predecessors[layer] & ~done]
-            if not ready:
-                names = ", ".join(self.layer_names[layer] for layer in remaining[:5])
-                raise GraphError(f"layers {names}: expected an order in which they can run, found a cycle")
-            for layer in ready:
-                done |= 1 << layer
-            remaining = [layer for layer in remaining if not done >> layer & 1]
-            steps.append(ready)
-        return steps
-
-
-def _paper_lifetimes(graph: _Graph) -> LifetimeTable:
-    steps = graph.steps()
-    end = len(steps) + 1
-    born = dict.fromkeys(graph.start, 1)
-    last = dict.fromkeys(range(len(graph.tensors)), end)
-    for time, ready in enumerate(steps, start=2):
-        for layer in ready:
-            born.update(dict.fromkeys(graph.outputs[layer], time))
-            last.update(dict.fromkeys(graph.inputs[layer], time - 1))  # the latest reader writes last
-    names = ((), *(tuple(graph.layer_names[layer] for layer in ready) for ready in steps))
-    return _table(graph, born, last, names)
-
-
-def _sequential_lifetimes(graph: _Graph, order: Sequence[str]) -> LifetimeTable:
-    numbers = {name: number for number, name in enumerate(graph.layer_names)}
-    if len(order) != len(numbers) or set(order) != numbers.keys():
-        raise GraphError(f"order: expected each of the {len(numbers)} layers once, found {list(order)[:8]}")
-    done = 0
-    end = max(len(order), 1)
-    born = dict.fromkeys(graph.start, 1)
-    last = dict.fromkeys(range(len(graph.tensors)), end)
-    for time, name in enumerate(order, start=1):
-        layer = numbers[name]
-        missing = graph.predecessors[layer] & ~done
-        if missing:
-            before = graph.layer_names[missing.bit_length() - 1]
-            raise GraphError(f"order: expected {before!r} before {name!r}, which reads its output")
-        done |= 1 << layer
-        born.update(dict.fromkeys(graph.outputs[layer], time))
-        last.update(dict.fromkeys(graph.inputs[layer], time))
-    return _table(graph, born, last, tuple((name,) for name in order) or ((),))
-
-
-def _table(
-    graph: _Graph, born: Mapping[int, int], last: Mapping[int, int], steps: tuple[tuple[str, ...], ...]
-) -> LifetimeTable:
-    profile = [0] * len(steps)
-    rows = []
-    for tensor in sorted(born, key=lambda tensor: (born[tensor], tensor)):
-        rows.append(Lifetime(graph.tensors[tensor], graph.size[tensor], born[tensor], last[tensor]))
-        for time in range(born[tensor], last[tensor] + 1):
-            profile[time - 1] += graph.size[tensor]
-    return LifetimeTable(tuple(rows), tuple(profile), steps)
+    if convention not in CONVENTIONS:
+        raise GraphError(f"convention: expected one of {', '.join(CONVENTIONS)}, found {convention!r}")
+    flow = Dataflow(layers, sizes)
+    if convention == "paper":
+        return _paper(flow).table(flow)
+    if convention == "minimum":
+        return _sequential(flow, search(flow, STATE_LIMIT).order).table(flow)
+    return _sequential(flow, _numbers(flow, tuple(layers) if order is None else order)).table(flow)
 
 
 def least_peak(layers: Layers, sizes: Sizes, state_limit: int = STATE_LIMIT) -> LeastPeak:
-    """Search the order of layers with the least `sequential` peak.
-
-    A state is the set of layers that have run. For a bound B, starting at a lower bound of every order, a
-    depth-first search asks whether all layers can run within B; if not, B rises to the least memory that stood
-    in the way. Two facts keep it small: a failed state is never visited again, and a ready layer that fits
-    under B and leaves memory no higher than it found it can run at once without loss (moved to the front of
-    any order that keeps B, it lowers or keeps the memory of all that follows).
+    """Search the order of layers with the least `sequential` peak; `memnas_core.order_search` tells how.
 
     Args:
         layers: Layer name -> (names of inputs, names of outputs).
         sizes: Tensor name -> bytes.
-        state_limit: States to visit for one bound before giving up exactness.
+        state_limit: States to look at before giving up exactness.
 
     Raises:
         GraphError: The graph is cyclic or incomplete.
     """
-    graph = _Graph(layers, sizes)
-    graph.steps()  # refuses cycles
-    search = _OrderSearch(graph, state_limit)
-    bound = search.lower_bound
-    while True:
-        order = search.within(bound)
-        if order is not None:
-            return LeastPeak(bound, tuple(graph.layer_names[i] for i in order), bound, exact=True)
-        if search.states >= state_limit:
-            order = search.greedy()
-            names = tuple(graph.layer_names[i] for i in order)
-            peak = _sequential_lifetimes(graph, names).peak
-            return LeastPeak(peak, names, bound, exact=peak == bound)
-        bound = search.next_bound
+    flow = Dataflow(layers, sizes)
+    found = search(flow, state_limit)
+    names = tuple(flow.layer_names[layer] for layer in found.order)
+    return LeastPeak(found.peak, names, found.lower_bound, exact=found.peak == found.lower_bound)
 
 
-class _OrderSearch:
-    """Depth-first search for an order of layers whose memory stays within a bound."""
+class _Spans(NamedTuple):
+    """First and last step of each tensor, and the layers whose outputs appear in each step."""
 
-    def __init__(self, graph: _Graph, state_limit: int) -> None:
-        self.graph = graph
-        self.state_limit = state_limit
-        self.all_layers = (1 << len(graph.layer_names)) - 1
-        self.output_bytes = [sum(graph.size[t] for t in outs) for outs in graph.outputs]
-        self.successors: list[list[int]] = [[] for _ in graph.layer_names]
-        for layer, before in enumerate(graph.predecessors):
-            for other in _bits(before):
-                self.successors[other].append(layer)
-        self.start_bytes = sum(graph.size[t] for t in graph.start)
-        self.start_ready = [layer for layer, before in enumerate(graph.predecessors) if not before]
-        self.lower_bound = self._lower_bound()
-        self.states = 0
-        self.next_bound = 0
+    born: list[int]
+    last: list[int]
+    steps: Sequence[Sequence[int]]
 
-    def _lower_bound(self) -> int:
-        """At least the start, the end, and every layer's own inputs and outputs are in memory together."""
-        graph = self.graph
-        end = sum(size for size, readers in zip(graph.size, graph.readers, strict=True) if not readers)
-        own = [
-            sum(graph.size[t] for t in {*ins, *outs})
-            for ins, outs in zip(graph.inputs, graph.outputs, strict=True)
-        ]
-        return max(self.start_bytes, end, *own, 0)
+    def profile(self, flow: Dataflow) -> list[int]:
+        """Return the bytes in memory in each step."""
+        change = [0] * (len(self.steps) + 1)
+        for size, born, last in zip(flow.size, self.born, self.last, strict=True):
+            change[born - 1] += size
+            change[last] -= size
+        return list(accumulate(change[:-1]))
 
-    def within(self, bound: int) -> list[int] | None:
-        """Return an order of all layers that never needs more than `bound` bytes, or None.
-
-        Sets `states` to the states visited and, when there is no such order, `next_bound` to the least memory
-        above the bound that a refused layer would have needed.
-        """
-        self.states = 0
-        blocked: float = float("inf")
-        failed: set[int] = set()
-        pending = [(0, self.start_bytes, self.start_ready, None)]
-        trails: list[tuple[int, int, list[int], object]] = pending  # done, live bytes, ready, trail
-        while trails:
-            done, live, ready, trail = trails.pop()
-            done, live, ready, trail = self._run_free(done, live, ready, trail, bound)
-            if done == self.all_layers:
-                return _unwind(trail)
-            if done in failed:
-                continue
-            failed.add(done)
-            self.states += 1
-            if self.states >= self.state_limit:
-                return None
-            options = []
-            for layer in ready:
-                needed = live + self.output_bytes[layer]
-                if needed > bound:
-                    blocked = min(blocked, needed)
-                    continue
-                options.append((needed - self._freed(layer, done), layer))
-            options.sort(reverse=True)  # the last is popped first: the one that leaves least memory
-            for after, layer in options:
-                now = done | 1 << layer
-                trails.append((now, after, self._ready_after(layer, now, ready), (trail, layer)))
-        self.next_bound = int(blocked)
-        return None
-
-    def greedy(self) -> list[int]:
-        """Return an order that always runs what leaves least memory: no guarantee, but never stuck."""
-        done, live, ready, order = 0, self.start_bytes, self.start_ready, []
-        while ready:
-            change, layer = min((self.output_bytes[i] - self._freed(i, done), i) for i in ready)
-            done |= 1 << layer
-            live += change
-            ready = self._ready_after(layer, done, ready)
-            order.append(layer)
-        return order
-
-    def _run_free(
-        self, done: int, live: int, ready: list[int], trail: object, bound: int
-    ) -> tuple[int, int, list[int], object]:
-        """Run every ready layer that fits and leaves memory no higher, until none is left."""
-        again = True
-        while again:
-            again = False
-            for layer in ready:
-                output = self.output_bytes[layer]
-                if live + output <= bound:
-                    freed = self._freed(layer, done)
-                    if freed >= output:
-                        done |= 1 << layer
-                        live += output - freed
-                        ready = self._ready_after(layer, done, ready)
-                        trail = (trail, layer)
-                        again = True
-                        break
-        return done, live, ready, trail
-
-    def _freed(self, layer: int, done: int) -> int:
-        """Return the bytes of the inputs whose only reader left is this layer."""
-        freed = 0
-        rest = ~(done | 1 << layer)
-        for readers, size in self.graph.freeable[layer]:
-            if not readers & rest:
-                freed += size
-        return freed
-
-    def _ready_after(self, layer: int, done: int, ready: list[int]) -> list[int]:
-        predecessors = self.graph.predecessors
-        new = [other for other in self.successors[layer] if not predecessors[other] & ~done]
-        return [other for other in ready if other != layer] + new
+    def table(self, flow: Dataflow) -> LifetimeTable:
+        """Return the same with names."""
+        in_order = sorted(range(len(flow.size)), key=lambda tensor: self.born[tensor])
+        rows = tuple(
+            Lifetime(flow.tensor_names[tensor], flow.size[tensor], self.born[tensor], self.last[tensor])
+            for tensor in in_order
+        )
+        steps = tuple(tuple(flow.layer_names[layer] for layer in step) for step in self.steps)
+        return LifetimeTable(rows, tuple(self.profile(flow)), steps)
 
 
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
+def _paper(flow: Dataflow) -> _Spans:
+    steps = [[], *flow.steps]  # in step 1 the inputs of the graph appear
+    born = [1] * len(flow.size)
+    last = [len(steps)] * len(flow.size)
+    for time, ready in enumerate(flow.steps, start=2):
+        for layer in ready:
+            for tensor in flow.outputs[layer]:
+                born[tensor] = time
+            for tensor in flow.inputs[layer]:
+                last[tensor] = time - 1  # the latest reader writes last
+    return _Spans(born, last, steps)
 
 
-def _unwind(trail: object) -> list[int]:
-    order = []
-    while trail is not None:
-        assert isinstance(trail, tuple)
-        trail, layer = trail
-        order.append(layer)
-    return order[::-1]
+def _sequential(flow: Dataflow, order: Sequence[int]) -> _Spans:
+    """Return the spans of an order of all layers.
+
+    Raises:
+        GraphError: A layer comes before one whose output it reads.
+    """
+    done = 0
+    born = [1] * len(flow.size)
+    last = [max(len(order), 1)] * len(flow.size)
+    for time, layer in enumerate(order, start=1):
+        missing = flow.predecessors[layer] & ~done
+        if missing:
+            before, name = flow.layer_names[missing.bit_length() - 1], flow.layer_names[layer]
+            raise GraphError(f"order: expected {before!r} before {name!r}, which reads its output")
+        done |= 1 << layer
+        for tensor in flow.outputs[layer]:
+            born[tensor] = time
+        for tensor in flow.inputs[layer]:
+            last[tensor] = time
+    return _Spans(born, last, [[layer] for layer in order] or [[]])
+
+
+def _numbers(flow: Dataflow, order: Sequence[str]) -> list[int]:
+    number = {name: place for place, name in enumerate(flow.layer_names)}
+    if len(order) != len(number) or set(order) != number.keys():
+        raise GraphError(f"order: expected each of the {len(number)} layers once, found {list(order)[:8]}")
+    return [number[name] for name in order]

@@ -1,11 +1,14 @@
 """Eq. 4, the memory-efficiency metric, and the Pareto front.
 
-    symbol  here                          unit
-    a       accuracy                      in [0, 1]
-    r       activation_bytes              bytes, the peak under one convention
-    p       param_bytes                   bytes
-    pre     base                          the network that the round started from
-    lambda  accuracy_weight               in [0, 1]
+======  ================  =========================================
+symbol  here              unit or meaning
+======  ================  =========================================
+a       accuracy          in [0, 1]
+r       activation_bytes  bytes, the peak under one convention
+p       param_bytes       bytes
+pre     base              the network that the round started from
+lambda  accuracy_weight   in [0, 1]
+======  ================  =========================================
 """
 
 from collections.abc import Sequence

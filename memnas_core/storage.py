@@ -13,7 +13,7 @@ from memnas_core.errors import StorageError
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about a full disk or a missing permission into a `StorageError`."""
+    """Turn what the operating system says against writing into a `StorageError`."""
     try:
         yield
     except OSError as error:
@@ -21,7 +21,7 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise StorageError(f"{path}: the disk is full; free some space and go on with --resume") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(f"{path}: no permission to write; change it or set another store") from error
-        raise
+        raise StorageError(f"{path}: cannot be written: {error}; put that right or set another store") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,9 +65,10 @@ def new_folder(path: Path) -> Iterator[Path]:
                 if file.is_file():
                     _flush(file)
             temporary.chmod(0o755)
-            if path.exists():
-                shutil.rmtree(path)
+            if path.exists():  # renamed first: a folder that is removed file by file is neither old nor none
+                path.rename(temporary.with_name(f"{temporary.name}.old"))
             temporary.replace(path)
+            shutil.rmtree(temporary.with_name(f"{temporary.name}.old"), ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -23,10 +23,11 @@ elif ! .venv/bin/python -c "$is_311" 2>/dev/null; then
 fi
 
 echo "Installing the packages of requirements.lock into .venv (a few minutes, about 6.5 GB) ..."
-# A few packages come as source only. pip builds them in an environment of its own, with the build tools
-# that the lock names.
-constraints=.venv/build-constraints.txt
-grep -oE '^(setuptools|wheel)==[^ ]+' requirements.lock >"$constraints"
-export PIP_CONSTRAINT=$constraints PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-.venv/bin/python -m pip install --require-hashes -r requirements.lock
+# One package comes as source only. setuptools goes in first and builds it, so that pip fetches nothing that the
+# lock does not name.
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+build_tool=.venv/build-tool.txt
+sed -n '/^setuptools==/,/[^\\]$/p' requirements.lock >"$build_tool"
+.venv/bin/python -m pip install --quiet --require-hashes -r "$build_tool"
+.venv/bin/python -m pip install --require-hashes --no-build-isolation -r requirements.lock
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -1,0 +1,65 @@
+# Everything runs from .venv, which the first target that needs it fills from requirements.lock.
+# PYTHON names another Python 3.11 than `python3.11` on the path.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+# Nothing phones home.
+export PYTHON
+export DO_NOT_TRACK := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help install search ui deploy undeploy test check lint types contracts format lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/.installed  ## fill .venv from requirements.lock
+
+.venv/.installed: requirements.lock pyproject.toml scripts/install.sh
+	scripts/install.sh
+	touch $@
+
+search: install  ## run the search of params.yaml to its report, or go on where it stopped
+	$(BIN)/memnas search --resume
+
+ui: install  ## open the record of all searches
+	$(BIN)/memnas ui
+
+deploy: install  ## start a Prefect server and a worker that runs memnas-search/local
+	scripts/deploy.sh
+
+undeploy:  ## stop what `make deploy` started
+	scripts/undeploy.sh
+
+test: install  ## run all tests, or ARGS="tests/core -k name"
+	scripts/system-packages.sh
+	$(BIN)/pytest $(ARGS)
+
+check: lint types contracts  ## lint, types and import contracts
+
+lint: install  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install  ## mypy, strict
+	$(BIN)/mypy
+
+contracts: install  ## which package may import which
+	$(BIN)/lint-imports
+
+format: install  ## apply ruff's fixes and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:  ## pin requirements.lock anew; ARGS="--upgrade-package NAME" moves a pin
+	scripts/lock.sh $(ARGS)
+
+clean:  ## remove caches; .venv and store stay
+	rm -rf build *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './store/*' -prune -exec rm -rf {} +

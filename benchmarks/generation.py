@@ -1,0 +1,141 @@
+"""Candidates a second: how fast a round is generated and measured, by cells a block.
+
+For each number of cells, bases of that size come from seeded random walks of growing and trimming. A round
+is `generate` and then `measure` (weights and the peak under every convention) for each candidate. Caches
+start empty for each base, as in a search's first round; CPU seconds of this process are counted.
+
+Run: python benchmarks/generation.py --output benchmarks/generation.md
+"""
+
+import os
+import platform
+import random
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from memnas_core import architecture, measure
+from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Branch, Cell, Combiner
+from memnas_core.graph import Shape
+from memnas_core.grow_trim import (
+    Move,
+    MoveKind,
+    apply,
+    available_inputs,
+    edge_cuts,
+    generate,
+    seed_architecture,
+    trims,
+)
+
+STRIDES = (1, 2, 1, 2, 1)
+FILTERS = 16
+INPUT_SHAPE = Shape(1, 16, 16)
+CLASSES = 10
+
+
+class Round(NamedTuple):
+    """One round: its candidates, and CPU seconds."""
+
+    candidates: int
+    generating: float
+    measuring: float
+
+    @property
+    def rate(self) -> float:
+        """Candidates a second, generated and measured."""
+        return self.candidates / (self.generating + self.measuring)
+
+
+def random_base(rng: random.Random, cells: int) -> Architecture:
+    """Return a random architecture with so many cells in every block."""
+    base = seed_architecture(STRIDES, FILTERS)
+    while {len(block.cells) for block in base.blocks} != {cells}:
+        if rng.random() < 0.7:
+            move = _random_growth(rng, base)
+        else:
+            move = rng.choice([*trims(base), *edge_cuts(base)])
+        changed = apply(base, move)
+        if changed is not None and max(len(block.cells) for block in changed.blocks) <= cells:
+            base = changed
+    return base
+
+
+def _random_growth(rng: random.Random, base: Architecture) -> Move:
+    first, second = (
+        Branch(rng.randrange(available_inputs(base)), rng.choice(GROWABLE_OPERATIONS)) for _ in range(2)
+    )
+    return Move(MoveKind.GROW, added=Cell(first, second, rng.choice(list(Combiner)), included=True))
+
+
+def run_round(base: Architecture) -> Round:
+    """Generate and measure all candidates of a base, with empty caches."""
+    for cached in (architecture._block_code, measure._block_peaks, measure._part_peaks):
+        cached.cache_clear()
+    start = time.process_time()
+    candidates, _ = generate(base, round_number=1, max_cells=99)
+    generated = time.process_time()
+    for candidate in candidates:
+        measure.measure(candidate.architecture, INPUT_SHAPE, CLASSES, weight_bytes=4, activation_bytes=4)
+    return Round(len(candidates), generated - start, time.process_time() - generated)
+
+
+def report(sizes: list[int], bases: int, seed: int) -> Iterator[str]:
+    """Yield the lines of the report, in Markdown."""
+    yield "# Generating and measuring a round"
+    yield ""
+    yield f"- command: `{shlex.join(['python', *sys.argv])}`"
+    yield f"- date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    yield f"- machine: {_cpu_model()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"
+    yield f"- Python {platform.python_version()}"
+    yield f"- n: {bases} random bases a row (seed {seed}), 5 blocks, one process; caches start empty"
+    yield "- means over the bases, for the rate also the least and the largest; seconds are CPU seconds"
+    yield ""
+    yield "| cells a block | candidates | generating, s | measuring, s | candidates/s | least to largest |"
+    yield "|---:|---:|---:|---:|---:|---:|"
+    for cells in sizes:
+        rounds = [run_round(random_base(random.Random(f"{seed}/{cells}/{n}"), cells)) for n in range(bases)]
+        rates = [found.rate for found in rounds]
+        yield (
+            f"| {cells} | {statistics.mean(found.candidates for found in rounds):.0f} "
+            f"| {statistics.mean(found.generating for found in rounds):.2f} "
+            f"| {statistics.mean(found.measuring for found in rounds):.2f} "
+            f"| {statistics.mean(rates):.0f} | {min(rates):.0f} to {max(rates):.0f} |"
+        )
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+@click.command(help="Print candidates a second for generating and measuring a round.")
+@click.option(
+    "--cells", multiple=True, type=click.IntRange(1), default=(1, 2, 3, 4, 5, 6, 8), show_default=True
+)
+@click.option("--bases", type=click.IntRange(1), default=5, show_default=True, help="Random bases a row.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")
+def main(cells: tuple[int, ...], bases: int, seed: int, output: Path | None) -> None:
+    """Print the report line by line, and write it where asked."""
+    lines = []
+    for line in report(list(cells), bases, seed):
+        print(line, flush=True)
+        lines.append(line)
+    if output is not None:
+        output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

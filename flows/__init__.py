@@ -1,0 +1,1 @@
+"""Flows that compose the tasks of a search, and the command line."""

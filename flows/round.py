@@ -1,0 +1,47 @@
+"""One round of the search: the paper's Figure 1(a)."""
+
+from prefect import flow, unmapped
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from memnas_core.grow_trim import MoveCounts, seed_architecture
+from memnas_core.search import Ranking, seed_contender
+from tasks.round_steps import generate, rank, record, rerank, train, update_controller
+from tasks.session import Search
+
+# Threads only wait for worker processes. A few more than there are workers keep those busy while a finished
+# candidate is being recorded.
+WAITING_THREADS = 32
+
+
+@flow(
+    name="memnas-round",
+    flow_run_name="round-{number}",
+    task_runner=ThreadPoolTaskRunner(max_workers=WAITING_THREADS),
+    validate_parameters=False,
+)
+def search_round(search: Search, number: int) -> None:
+    """Generate, rank, train the top k in parallel, re-rank, update the controller."""
+    generation = generate(search, number)
+    ranking = rank(search, generation, number)
+    _train_and_update(search, ranking, number, search.settings.search.top_k)
+
+
+@flow(name="memnas-seed", flow_run_name="round-0", validate_parameters=False)
+def seed_round(search: Search) -> None:
+    """Train the network that the first round grows and trims."""
+    settings = search.settings
+    seed = seed_architecture(settings.network.strides, settings.network.filters)
+    contender = seed_contender(seed, search.input_shape, search.classes, settings.objective)
+    _train_and_update(search, Ranking([contender], MoveCounts(0, 0, 0, 0, 0)), number=0, top_k=1)
+
+
+def _train_and_update(search: Search, ranking: Ranking, number: int, top_k: int) -> None:
+    top = ranking.top(top_k)
+    search.display.begin_round(number, len(ranking.contenders), len(top))
+    records = train.map(unmapped(search), list(top)).result()
+    rows = rerank(search, ranking, records, number)
+    search.accept(rows)
+    search.controller = update_controller(search)
+    summary = record(search, number, ranking, rows, records)
+    search.close_round(summary)
+    search.display.end_round(summary)

@@ -1,0 +1,84 @@
+"""The whole search as a Prefect flow: prepare, rounds, conclude."""
+
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+
+from flows.interrupt import ending_on_signals
+from flows.round import search_round, seed_round
+from flows.start import plan_search
+from memnas_core.config import flat
+from memnas_core.environment import machine, versions
+from memnas_core.result_folder import Start
+from memnas_core.search import completion
+from tasks.conclude import conclude
+from tasks.display import Display
+from tasks.prepare import prepare
+from tasks.round_steps import load_finished_rounds
+from tasks.session import Search
+from tasks.tracking import Tracker
+from tasks.versioning import Versions
+from tasks.workers import Workers
+
+
+@flow(name="memnas-search")
+def memnas_search(
+    params: str = "params.yaml", name: str | None = None, resume: bool = True, overrides: list[str] | None = None
+) -> str:
+    """Search for classifiers that are accurate and small in memory.
+
+    Args:
+        params: Settings file.
+        name: Name of the search; its results go to `STORE/searches/NAME`. Default: the data set's name.
+        resume: Go on with a search of that name, if there is one with the same settings.
+        overrides: `section.key=value` strings that replace single settings.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        MemnasError: As a line that says what was expected, what was found and what to do.
+    """
+    plan = plan_search(Path(params), overrides or [], name, resume)
+    settings, folder, store = plan.settings, plan.folder, Path(plan.settings.store)
+    if plan.is_finished:
+        return str(folder.report)
+    with ExitStack() as stack:
+        last_words = stack.enter_context(ending_on_signals(farewell(plan.name)))
+        stack.enter_context(folder.locked())
+        display = stack.enter_context(Display())
+        tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
+        workers = stack.enter_context(Workers(settings.execution.workers))
+        repository = Versions.open(store)
+        dataset, info = prepare(settings, repository)
+        folder.begin(settings, Start(info, versions(), machine(), time.time()))
+        search = Search(settings, folder, dataset, info, workers, tracker, repository, display)
+        begun = datetime.fromtimestamp(folder.start().started, UTC)
+        search.run = stack.enter_context(
+            tracker.search(f"{plan.name} {begun:%Y-%m-%d %H:%M:%S}", flat(settings), {"folder": str(folder.path)})
+        )
+        last_words.append(lambda: tracker.end(search.run, "KILLED"))
+        run_rounds(search)
+        conclude(search)
+        display.say(f"Report: {folder.report}")
+    return str(folder.report)
+
+
+def farewell(name: str) -> str:
+    """Return the last line of a search that is stopped."""
+    return f"Stopped; nothing finished is lost. Go on with: memnas search --name {name} --resume"
+
+
+def run_rounds(search: Search) -> None:
+    """Go through the rounds, after those that an earlier process has finished, until a criterion is met."""
+    load_finished_rounds(search)
+    settings = search.settings.search
+    search.display.begin_search(settings.rounds, done=max(0, len(search.rounds) - 1))
+    if not search.rounds:
+        seed_round(search)
+    while (reason := completion(settings, search.base.architecture, search.rounds, search.images_seen)) is None:
+        search_round(search, number=len(search.rounds))
+    search.display.say(f"The search ends: {reason}.")

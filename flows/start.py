@@ -1,0 +1,69 @@
+"""What is checked before anything starts or is written: settings, image size, the folder of results."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memnas_core.config import Settings, load_settings
+from memnas_core.data import check_image_size
+from memnas_core.errors import InputError
+from memnas_core.grow_trim import seed_architecture
+from memnas_core.result_folder import SearchFolder
+
+LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A search that may start.
+
+    Attributes:
+        settings: What it is told.
+        name: Its name.
+        folder: Where its results go.
+    """
+
+    settings: Settings
+    name: str
+    folder: SearchFolder
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.folder.is_finished
+
+
+def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume: bool) -> Plan:
+    """Check everything that can be checked without loading data.
+
+    Args:
+        params: Settings file.
+        overrides: `section.key=value` strings.
+        name: Name of the search; None: the data set's, or its folder's.
+        resume: Whether a search of that name may go on.
+
+    Raises:
+        InputError: A setting, the name or the folder of results does not fit.
+    """
+    settings = load_settings(params, overrides)
+    name, folder = find_search(settings, name)
+    strides = seed_architecture(settings.network.strides, settings.network.filters)
+    check_image_size(settings.data, strides.reduction)
+    folder.check(settings, resume)
+    return Plan(settings, name, folder)
+
+
+def find_search(settings: Settings, name: str | None) -> tuple[str, SearchFolder]:
+    """Return a search's name and folder.
+
+    Raises:
+        InputError: The name is no plain file name.
+    """
+    name = name or (Path(settings.data.folder).name if settings.data.folder else settings.data.dataset)
+    if not name or name.startswith(".") or Path(name).name != name or len(os.fsencode(name)) > LONGEST_NAME:
+        raise InputError(
+            f"--name {name!r}: expected a plain file name of at most {LONGEST_NAME} bytes without slashes or a "
+            "leading dot"
+        )
+    return name, SearchFolder(Path(settings.store) / "searches" / name)

@@ -1,0 +1,192 @@
+"""Architectures as sequences of cell tokens, and the tree of prefixes that many architectures share.
+
+A token is a cell as the controller sees it: its five binary vectors side by side, then where it stands.
+
+    part       bits              meaning
+    I1, I2     inputs each       one-hot, highest bit first; all zeros where trimming cut the branch away
+    L1, L2     8 each            one-hot over the operations; all zeros as above
+    O          3                 concat, included, sum
+    block      number of blocks  one-hot: the block that holds the cell
+    stride     1                 1 where that block has stride 2
+
+The block is told because trimming leaves blocks with different numbers of cells, so that a token's place in
+the sequence does not say whose cell it is. The filters are not told: a search's architectures have the same.
+
+A sequence is cell-major: the first cell of every block, then the second cell of every block that has one,
+and so on. Growing appends one cell to every block, so that (while blocks are equally long) a grown
+candidate is its base's sequence with one token a block added, and a round's thousands of grown candidates
+share one long prefix. The tree holds each distinct prefix once.
+
+Source: section 3.1 (the tuple) and section 3.3 (the encoding layer). The paper states no order of the cells.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from memnas_core.architecture import OPERATIONS, Architecture, Cell, encode_cell
+from memnas_core.errors import ArchitectureError
+
+_Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLayout:
+    """The widths of a token's parts.
+
+    Attributes:
+        inputs: Width of I1 and of I2.
+        blocks: Number of blocks of every architecture.
+    """
+
+    inputs: int
+    blocks: int
+
+    @property
+    def width(self) -> int:
+        """Bits of a token."""
+        return 2 * self.inputs + 2 * len(OPERATIONS) + 3 + self.blocks + 1
+
+    def input_columns(self, first: int) -> list[int]:
+        """Return the columns of the bits of I1 and I2 that stand for input `first` and all later ones."""
+        later = self.inputs - first  # they come first, as the highest bit does
+        return [*range(later), *range(self.inputs, self.inputs + later)]
+
+
+class Token(NamedTuple):
+    """A cell and where it stands.
+
+    Attributes:
+        block: Index of its block, from 0.
+        stride: Of its block.
+        cell: The cell.
+    """
+
+    block: int
+    stride: int
+    cell: Cell
+
+    def ordered(self) -> "Token":
+        """Return the token with its branches in canonical order: swapped branches are one token."""
+        return Token(self.block, self.stride, self.cell.ordered())
+
+    def bits(self, layout: TokenLayout) -> npt.NDArray[np.float32]:
+        """Return the token's bits as zeros and ones, shape (layout.width,)."""
+        block = "".join("01"[number == self.block] for number in range(layout.blocks))
+        text = "".join(encode_cell(self.cell, layout.inputs)) + block + "01"[self.stride == 2]
+        return (np.frombuffer(text.encode(), dtype=np.uint8) - ord("0")).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """All distinct prefixes of one length, the nodes of one depth of the tree.
+
+    Attributes:
+        token: The last token of each prefix, an index into `PrefixTree.tokens`; shape (m,).
+        parent: The prefix without it, an index into the level before; zeros on the first level; shape (m,).
+    """
+
+    token: _Indices
+    parent: _Indices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrefixTree:
+    """The sequences of n architectures with each distinct prefix once.
+
+    Attributes:
+        tokens: Bits of each distinct token; shape (distinct tokens, layout.width).
+        levels: Prefixes by length, from 1.
+        ends: The node that is an architecture's whole sequence, counted through all levels; shape (n,).
+    """
+
+    tokens: npt.NDArray[np.float32]
+    levels: tuple[Level, ...]
+    ends: _Indices
+
+    @property
+    def nodes(self) -> int:
+        """Distinct prefixes: the steps that an encoder takes."""
+        return sum(len(level.token) for level in self.levels)
+
+
+def layout_of(architectures: Sequence[Architecture]) -> TokenLayout:
+    """Return the narrowest layout that holds all the architectures.
+
+    Raises:
+        ArchitectureError: There is none, or their numbers of blocks differ.
+    """
+    numbers = {len(architecture.blocks) for architecture in architectures}
+    if len(numbers) != 1:
+        raise ArchitectureError(f"expected architectures with one number of blocks, found {sorted(numbers)}")
+    most_cells = max(len(block.cells) for architecture in architectures for block in architecture.blocks)
+    # The block's input can be read as well, but the last cell cannot.
+    return TokenLayout(inputs=most_cells, blocks=numbers.pop())
+
+
+def cell_major(architecture: Architecture) -> Iterator[Token]:
+    """Yield an architecture's cells: the first of every block, the second of every block that has one, ..."""
+    for place in range(max(len(block.cells) for block in architecture.blocks)):
+        for number, block in enumerate(architecture.blocks):
+            if place < len(block.cells):
+                yield Token(number, block.stride, block.cells[place])
+
+
+def prefix_tree(architectures: Sequence[Architecture], layout: TokenLayout) -> PrefixTree:
+    """Return the tree of all prefixes of the architectures' sequences.
+
+    Args:
+        architectures: n of them, in any order; equal ones end at the same node.
+        layout: Widths that hold them all.
+
+    Raises:
+        ArchitectureError: An architecture has another number of blocks, or a cell input beyond the layout.
+    """
+    tokens, rows = _token_rows(architectures, layout)
+    lengths = (rows >= 0).sum(axis=1)
+    levels: list[Level] = []
+    ends = np.zeros(len(rows), dtype=np.int64)
+    node = np.zeros(len(rows), dtype=np.int64)  # of each architecture in the level before
+    before = 0  # nodes of all levels before
+    for depth in range(rows.shape[1]):
+        reaching = np.flatnonzero(lengths > depth)
+        # A prefix is a shorter prefix and one more token: equal pairs are equal prefixes.
+        pairs = node[reaching] * len(tokens) + rows[reaching, depth]
+        distinct, which = np.unique(pairs, return_inverse=True)
+        levels.append(Level(token=distinct % len(tokens), parent=distinct // len(tokens)))
+        node[reaching] = which
+        ending = lengths == depth + 1
+        ends[ending] = before + node[ending]
+        before += len(distinct)
+    return PrefixTree(tokens, tuple(levels), ends)
+
+
+def _token_rows(
+    architectures: Sequence[Architecture], layout: TokenLayout
+) -> tuple[npt.NDArray[np.float32], _Indices]:
+    """Return the bits of all distinct tokens, and each architecture's tokens as numbers, padded with -1."""
+    distinct: dict[Token, int] = {}
+    number_of: dict[Token, int] = {}  # by the cell as given: putting 300,000 cells in order takes long
+    rows: list[list[int]] = []
+    for architecture in architectures:
+        if len(architecture.blocks) != layout.blocks:
+            raise ArchitectureError(
+                f"{architecture.arch_id}: expected {layout.blocks} blocks, found {len(architecture.blocks)}"
+            )
+        row = []
+        for token in cell_major(architecture):
+            number = number_of.get(token)
+            if number is None:
+                number = number_of[token] = distinct.setdefault(token.ordered(), len(distinct))
+            row.append(number)
+        rows.append(row)
+    padded = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    bits = np.zeros((len(distinct), layout.width), dtype=np.float32)
+    for token, number in distinct.items():
+        bits[number] = token.bits(layout)
+    return bits, padded

@@ -1,0 +1,294 @@
+"""One training as a job: what a worker process is told, what it leaves on disk, and under which key.
+
+A finished training is a folder named after a key of everything that decides its result, with `training.json` and
+`weights.safetensors`. It appears as a whole or not at all, so that a search that was killed trains nothing
+finished a second time.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from memnas_core.architecture import Architecture, to_json
+from memnas_core.config import TrainingSettings
+from memnas_core.data import DatasetInfo, open_dataset
+from memnas_core.data.augmentation import Augmentation
+from memnas_core.errors import RecordError
+from memnas_core.graph import Shape, lower
+from memnas_core.network import Network, build_network
+from memnas_core.records import Status
+from memnas_core.storage import new_folder, storage_errors
+from memnas_core.training import EpochFigures, TrainingProgress, accuracy, choose_device, train
+
+RECORD_FILE = "training.json"
+WEIGHTS_FILE = "weights.safetensors"
+PROGRESS_SECONDS = 0.25
+
+_DECIDING_MODULES = ("graph.py", "network.py", "training.py", "data/augmentation.py")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What a worker needs to train one candidate.
+
+    Attributes:
+        architecture: What to train.
+        arch_id: Its id.
+        dataset: Folder of the prepared data.
+        data_digest: Digest of its content.
+        settings: The training section.
+        seed: Decides initial weights, order and augmentation.
+        folder: Folder that receives finished trainings, each under its key.
+    """
+
+    architecture: Architecture
+    arch_id: str
+    dataset: Path
+    data_digest: str
+    settings: TrainingSettings
+    seed: int
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that decides the training's result."""
+        deciding = [
+            to_json(self.architecture),
+            self.data_digest,
+            asdict(self.settings),
+            self.seed,
+            training_version(),
+        ]
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:20]
+
+    @property
+    def path(self) -> Path:
+        """Where the finished training is."""
+        return self.folder / self.key
+
+    @property
+    def progress_path(self) -> Path:
+        """Where the running training says how far it is."""
+        return self.folder / f".{self.key}.progress"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """A finished training.
+
+    Attributes:
+        arch_id: What was trained.
+        status: TRAINED, DIVERGED, OUT_OF_MEMORY or WORKER_LOST.
+        validation_accuracy: In [0, 1]; null unless trained.
+        images_seen: Training images seen.
+        started: Unix time.
+        seconds: Wall time in the worker.
+        device: Where it ran.
+        message: What went wrong, in words; empty when nothing did.
+        history: One line for each epoch.
+    """
+
+    arch_id: str
+    status: Status
+    validation_accuracy: float | None
+    images_seen: int
+    started: float
+    seconds: float
+    device: str
+    message: str
+    history: tuple[EpochFigures, ...] = field(default=())
+
+
+@cache
+def training_version() -> str:
+    """Return a digest of the code that trains, so that records of other code are not taken for ours."""
+    digest = hashlib.sha256(metadata.version("torch").encode())
+    for name in _DECIDING_MODULES:
+        digest.update(resources.files("memnas_core").joinpath(name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def candidate_seed(run_seed: int, round_number: int, arch_id: str) -> int:
+    """Return the seed of a candidate's training."""
+    return int(hashlib.sha256(f"{run_seed}/{round_number}/{arch_id}".encode()).hexdigest()[:8], 16)
+
+
+def finished(job: TrainingJob) -> TrainingRecord | None:
+    """Return the record of a job that was done before, or None.
+
+    A record that cannot be read is not trusted: the job counts as not done and its folder is replaced.
+    """
+    try:
+        record = read_record(job.path)
+    except RecordError:
+        return None
+    if record.status is Status.TRAINED and not (job.path / WEIGHTS_FILE).is_file():
+        return None
+    return record
+
+
+def read_record(folder: Path) -> TrainingRecord:
+    """Read a finished training.
+
+    Raises:
+        RecordError: There is none, or it is damaged.
+    """
+    path = folder / RECORD_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        history = tuple(EpochFigures(**line) for line in document.pop("history"))
+        return TrainingRecord(**{**document, "status": Status(document["status"]), "history": history})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RecordError(f"{path}: expected the record of a training, found {error}") from error
+
+
+def write_record(job: TrainingJob, record: TrainingRecord, weights: bytes | None = None) -> None:
+    """Put a finished training in its place.
+
+    Raises:
+        StorageError: The disk is full or the folder not writable.
+    """
+    with new_folder(job.path) as folder:
+        if weights is not None:
+            (folder / WEIGHTS_FILE).write_bytes(weights)
+        (folder / RECORD_FILE).write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
+
+
+def read_progress(job: TrainingJob) -> TrainingProgress | None:
+    """Return how far a running training is, or None if it has not said yet."""
+    try:
+        return TrainingProgress(**json.loads(job.progress_path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def run(job: TrainingJob) -> TrainingRecord:
+    """Train one candidate, put the result on disk and return its record.
+
+    Meant for a worker process of its own. Running out of memory and diverging are results, not errors.
+
+    Raises:
+        RecordError: The prepared data cannot be read.
+        StorageError: The result cannot be written.
+    """
+    with storage_errors(job.folder):
+        job.folder.mkdir(parents=True, exist_ok=True)
+    progress_path = job.progress_path  # the key reads files, for which a candidate may leave no memory
+    started, clock = time.time(), time.perf_counter()
+    dataset = open_dataset(job.dataset)
+    info = dataset.info
+    device = choose_device(job.settings.device)
+    status, message, images_seen = Status.TRAINED, "", 0
+    history: tuple[EpochFigures, ...] = ()
+    validation_accuracy = weights = None
+    try:
+        graph = lower(job.architecture, Shape(*info.shape), len(info.classes))
+        network = build_network(graph, job.seed)
+        outcome = train(network, dataset, job.settings, job.seed, _progress_writer(job))
+        history, images_seen = outcome.history, outcome.images_seen
+        if outcome.diverged:
+            status, message = Status.DIVERGED, f"the loss diverged after {images_seen} images"
+        else:
+            validation_accuracy = history[-1].validation_accuracy
+            state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+            weights = save(state, metadata={"arch_id": job.arch_id})
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        status, message = Status.OUT_OF_MEMORY, f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}"
+    finally:
+        progress_path.unlink(missing_ok=True)
+    record = TrainingRecord(
+        arch_id=job.arch_id,
+        status=status,
+        validation_accuracy=validation_accuracy,
+        images_seen=images_seen,
+        started=started,
+        seconds=time.perf_counter() - clock,
+        device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        message=message,
+        history=history,
+    )
+    write_record(job, record, weights)
+    return record
+
+
+def load_network(architecture: Architecture, weights: Path, info: DatasetInfo) -> Network:
+    """Return a trained network from its architecture and its weights.
+
+    Raises:
+        RecordError: The weights cannot be read, or belong to another architecture.
+    """
+    graph = lower(architecture, Shape(*info.shape), len(info.classes))
+    network = build_network(graph, seed=0)
+    try:
+        network.load_state_dict(load_file(weights))
+    except RuntimeError as error:  # torch lists every tensor that differs, on many lines
+        raise RecordError(
+            f"{weights}: expected the weights of {architecture.arch_id}, found those of another network"
+        ) from error
+    except (OSError, SafetensorError) as error:
+        raise RecordError(f"{weights}: expected the weights of {architecture.arch_id}, found {error}") from error
+    return network.eval()
+
+
+def test_accuracy(architecture: Architecture, weights: Path, dataset: Path, settings: TrainingSettings) -> float:
+    """Return the accuracy of a trained network on the test split, in [0, 1].
+
+    Raises:
+        RecordError: Weights or data cannot be read.
+    """
+    data = open_dataset(dataset)
+    device = choose_device(settings.device)
+    network = load_network(architecture, weights, data.info).to(device, memory_format=torch.channels_last)
+    return accuracy(network, data.test, Augmentation(data.info, settings, device), device)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The CPU allocator raises a plain RuntimeError; only its words tell it from others.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _progress_writer(job: TrainingJob) -> Callable[[TrainingProgress], None]:
+    last = time.monotonic()
+
+    def write(progress: TrainingProgress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_SECONDS:
+            last = time.monotonic()
+            # No flush to disk: after a crash nobody reads it.
+            new = job.progress_path.with_suffix(".new")
+            with storage_errors(job.progress_path):
+                new.write_text(json.dumps(asdict(progress)), encoding="utf-8")
+                new.replace(job.progress_path)
+
+    return write
+
+
+def lost(job: TrainingJob, started: float, message: str) -> TrainingRecord:
+    """Return the record of a job whose worker process died.
+
+    Args:
+        job: What was being trained.
+        started: Unix time at which it was begun.
+        message: How it died.
+    """
+    return TrainingRecord(
+        arch_id=job.arch_id,
+        status=Status.WORKER_LOST,
+        validation_accuracy=None,
+        images_seen=0,
+        started=started,
+        seconds=time.time() - started,
+        device="",
+        message=message,
+    )

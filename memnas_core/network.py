@@ -1,0 +1,127 @@
+"""The torch network of a dataflow graph: one module a layer, run in the graph's order."""
+
+import torch
+from torch import Tensor, nn
+
+from memnas_core.graph import IMAGE, Graph, Layer, LayerKind
+
+
+class Network(nn.Module):
+    """A classifier made from a graph.
+
+    A tensor is dropped as soon as its last reader has run, so that the memory in use follows the graph's
+    lifetimes.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        self.layers = nn.ModuleDict({layer.name: _module(layer) for layer in graph.layers})
+        last_reader = {name: layer.name for layer in graph.layers for name in layer.inputs}
+        self._dead_after = {
+            layer.name: tuple(name for name in dict.fromkeys(layer.inputs) if last_reader[name] == layer.name)
+            for layer in graph.layers
+        }
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return class scores.
+
+        Args:
+            image: Normalised images, shape (batch, channels, height, width).
+
+        Returns:
+            Shape (batch, classes).
+        """
+        tensors = {IMAGE: image}
+        for layer in self.graph.layers:
+            tensors[layer.name] = self.layers[layer.name](*(tensors[name] for name in layer.inputs))
+            for name in self._dead_after[layer.name]:
+                del tensors[name]
+        return tensors[self.graph.output]
+
+
+def build_network(graph: Graph, seed: int) -> Network:
+    """Return the graph's network with freshly drawn weights.
+
+    Args:
+        graph: The layers.
+        seed: Decides the weights; torch's own generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(graph)
+
+
+class Sum(nn.Module):
+    """Adds its inputs, which have one shape."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return `first + second`, shape (batch, channels, height, width)."""
+        return first + second
+
+
+class Concat(nn.Module):
+    """Joins its inputs along the channels."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return shape (batch, sum of channels, height, width)."""
+        return torch.cat(inputs, dim=1)
+
+
+class Subsample(nn.Module):
+    """Keeps every `step`-th row and column: an identity with a stride."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return shape (batch, channels, height / step, width / step)."""
+        return image[:, :, :: self.step, :: self.step]
+
+
+class GlobalAveragePool(nn.Module):
+    """Averages over all pixels."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return shape (batch, channels)."""
+        return image.mean(dim=(2, 3))
+
+
+def _module(layer: Layer) -> nn.Module:
+    channels = layer.output.channels
+    match layer.kind:
+        case LayerKind.CONV:
+            return nn.Sequential(
+                nn.Conv2d(
+                    layer.in_channels,
+                    channels,
+                    layer.kernel,
+                    layer.stride,
+                    padding=_same_padding(layer),
+                    dilation=layer.dilation,
+                    groups=layer.groups,
+                    bias=False,
+                ),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            )
+        case LayerKind.AVERAGE_POOL:
+            return nn.AvgPool2d(layer.kernel, layer.stride, _same_padding(layer), count_include_pad=False)
+        case LayerKind.MAX_POOL:
+            return nn.MaxPool2d(layer.kernel, layer.stride, _same_padding(layer))
+        case LayerKind.SUBSAMPLE:
+            return Subsample(layer.stride[0])
+        case LayerKind.SUM:
+            return Sum()
+        case LayerKind.CONCAT:
+            return Concat()
+        case LayerKind.GLOBAL_AVERAGE_POOL:
+            return GlobalAveragePool()
+        case LayerKind.LINEAR:
+            return nn.Linear(layer.in_channels, channels)
+
+
+def _same_padding(layer: Layer) -> tuple[int, int]:
+    height, width = layer.kernel
+    return layer.dilation * (height // 2), layer.dilation * (width // 2)

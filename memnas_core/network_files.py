@@ -1,0 +1,37 @@
+"""The files that describe a network to a person: its JSON, its picture and its lifetime plot."""
+
+from memnas_core.architecture import Architecture, to_json
+from memnas_core.config import ObjectiveSettings
+from memnas_core.graph import Shape, lower
+from memnas_core.memory import LifetimeTable, lifetimes
+from memnas_core.pictures import architecture_svg, lifetime_svg
+
+ARCHITECTURE_FILE = "architecture.json"
+
+
+def lifetime_table(
+    architecture: Architecture, input_shape: Shape, classes: int, objective: ObjectiveSettings
+) -> LifetimeTable:
+    """Return the lifetimes of a network's tensors under the convention of the settings."""
+    graph = lower(architecture, input_shape, classes)
+    return lifetimes(graph.plain(), graph.sizes(objective.activation_bytes), objective.activation_convention)
+
+
+def network_files(
+    architecture: Architecture, input_shape: Shape, classes: int, objective: ObjectiveSettings
+) -> dict[str, str]:
+    """Return name -> content of the files that describe a network.
+
+    Args:
+        architecture: The network.
+        input_shape: Channels, height and width of an image.
+        classes: Number of classes.
+        objective: Element widths and the convention of the lifetime plot.
+    """
+    table = lifetime_table(architecture, input_shape, classes, objective)
+    title = f"Tensors of network {architecture.arch_id}, convention {objective.activation_convention}"
+    return {
+        ARCHITECTURE_FILE: to_json(architecture) + "\n",
+        "architecture.svg": architecture_svg(architecture),
+        "lifetimes.svg": lifetime_svg(table, title),
+    }

@@ -1,0 +1,59 @@
+"""Figures as words: how pictures and the report write bytes, accuracies and times."""
+
+from memnas_core.config import ActivationConvention
+from memnas_core.measure import MemoryFigures
+from memnas_core.records import CandidateRow, Status
+
+KIB = 1024
+MIB = 1024 * KIB
+NONE = "–"
+
+FAILURES = frozenset((Status.DIVERGED, Status.OUT_OF_MEMORY, Status.WORKER_LOST))
+"""What can become of a training that did not succeed."""
+
+
+def shown_bytes(count: int) -> str:
+    """Return bytes in the largest unit that leaves at least four of them, such as `96.5 KiB`."""
+    unit, name = byte_unit(count)
+    return f"{count} B" if unit == 1 else f"{count / unit:,.1f} {name}"
+
+
+def byte_unit(count: int) -> tuple[int, str]:
+    """Return the unit that suits a number of bytes, and its name."""
+    if count >= 4 * MIB:
+        return MIB, "MiB"
+    return (KIB, "KiB") if count >= 4 * KIB else (1, "B")
+
+
+def shown_percent(share: float | None) -> str:
+    """Return a share in [0, 1] as a percentage with two digits, or a dash for None."""
+    return NONE if share is None else f"{100 * share:.2f} %"
+
+
+def shown_change(before: float, after: float) -> str:
+    """Return a relative change such as `+3.1 %`, or a dash where there is nothing to be relative to."""
+    return f"{100 * (after - before) / before:+.1f} %".replace("-", "−") if before else NONE
+
+
+def shown_seconds(seconds: float) -> str:
+    """Return a duration such as `42 s`, `3 min 20 s` or `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def memory_of(row: CandidateRow) -> MemoryFigures:
+    """Return the memory figures of a candidate's row."""
+    return MemoryFigures(row.param_bytes, row.paper_bytes, row.sequential_bytes, row.minimum_bytes)
+
+
+def total_bytes(row: CandidateRow, convention: ActivationConvention) -> int:
+    """Return a candidate's weights and its peak activations under one convention together, in bytes."""
+    return row.param_bytes + memory_of(row).activation_bytes(convention)

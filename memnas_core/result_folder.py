@@ -1,0 +1,314 @@
+"""The folder of one search: what is in it, and how a search starts or goes on there.
+
+    settings.yaml                     what the search was told
+    start.json                        data set, versions and machine
+    trainings/KEY/                    finished trainings (memnas_core.jobs)
+    rounds/round-NN/                  candidates.parquet, round.json, weights/ID.safetensors; versioned by DVC
+    rounds.csv, candidates.csv, front.csv, metrics.json
+    chosen/                           chosen.json, architecture.json, training.json, weights.safetensors, pictures
+    report.html
+"""
+
+import csv
+import fcntl
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from memnas_core.config import Settings, differing_keys, dump_settings, load_settings
+from memnas_core.data import DatasetInfo
+from memnas_core.errors import RecordError, ResumeError
+from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE
+from memnas_core.records import (
+    CandidateRow,
+    RoundSummary,
+    read_candidates,
+    round_from_json,
+    to_json,
+    write_candidates,
+)
+from memnas_core.storage import new_folder, storage_errors, write_text
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a search began with.
+
+    Attributes:
+        dataset: The prepared data.
+        versions: Name and version of Python and the packages that matter.
+        machine: The machine in a few words.
+        started: Unix time.
+    """
+
+    dataset: DatasetInfo
+    versions: tuple[tuple[str, str], ...]
+    machine: str
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The network that a search hands over: the content of `chosen.json`.
+
+    Attributes:
+        arch_id: Its id.
+        round: The round that trained it.
+        validation_accuracy: Of the weights handed over, in [0, 1].
+        test_accuracy: Of the same weights, measured once, in [0, 1].
+        retrained_epochs: Epochs of the retraining; null where the search's own weights are kept.
+        finished: Unix time.
+    """
+
+    arch_id: str
+    round: int
+    validation_accuracy: float
+    test_accuracy: float
+    retrained_epochs: int | None
+    finished: float
+
+
+class SearchFolder:
+    """Reads and writes the files of one search."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trainings = path / "trainings"
+        self.chosen = path / "chosen"
+        self.report = path / "report.html"
+        self._settings = path / "settings.yaml"
+        self._start = path / "start.json"
+        self._metrics = path / "metrics.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a search was begun here."""
+        return self._settings.is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a search was brought to its end here."""
+        return self._metrics.is_file()
+
+    def settings(self) -> Settings:
+        """Return what the search was told.
+
+        Raises:
+            ResumeError: There is no search here.
+        """
+        if not self.exists:
+            raise ResumeError(f"{self.path}: expected the folder of a search, found no settings.yaml")
+        return load_settings(self._settings)
+
+    def check(self, settings: Settings, resume: bool) -> None:
+        """Refuse to start a search where another one is; nothing is written.
+
+        Args:
+            settings: What the search is told.
+            resume: Whether a search that is here may go on.
+
+        Raises:
+            ResumeError: A search is here and may not go on, or was told something else; or other files are.
+        """
+        if not self.exists:
+            ours = {self.trainings.name, self._start.name}  # a search that ended while it began leaves them
+            found = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+            if any(name not in ours and not name.startswith(".") for name in found):
+                raise ResumeError(f"{self.path}: expected a search or nothing, found other files; choose another --name")
+            return
+        theirs = self.settings()
+        if settings.result_digest() != theirs.result_digest():
+            differing = "; ".join(differing_keys(settings, theirs)[:3])
+            raise ResumeError(
+                f"{self.path}: expected the settings of the search that is there, found others ({differing}); "
+                "go on with the same ones, or choose another --name"
+            )
+        if not resume:
+            state = "a finished search" if self.is_finished else "an unfinished search"
+            raise ResumeError(
+                f"{self.path}: expected no search of that name, found {state}; add --resume to go on with it, or "
+                "choose another --name"
+            )
+
+    def begin(self, settings: Settings, start: Start) -> None:
+        """Make the folder and note what the search is told, unless a search was begun here.
+
+        Raises:
+            ResumeError: The data are not those that the search began with.
+            StorageError: The disk is full or the folder not writable.
+        """
+        with storage_errors(self.path):
+            self.trainings.mkdir(parents=True, exist_ok=True)
+        if self.exists:
+            begun = self.start().dataset.digest
+            if begun != start.dataset.digest:
+                raise ResumeError(
+                    f"{self.path}: expected the data that the search began with ({begun[:12]}), found others "
+                    f"({start.dataset.digest[:12]}); restore them, or choose another --name"
+                )
+            self._remove_leftovers()
+            return
+        document = {
+            "dataset": json.loads(start.dataset.to_json()),
+            "versions": start.versions,
+            "machine": start.machine,
+            "started": start.started,
+        }
+        write_text(self._start, json.dumps(document, indent=1) + "\n")
+        write_text(self._settings, dump_settings(settings))  # last: it is what makes this a search
+
+    def start(self) -> Start:
+        """Return what the search began with.
+
+        Raises:
+            RecordError: `start.json` is missing or damaged.
+        """
+        document = _read_json(self._start)
+        try:
+            return Start(
+                dataset=DatasetInfo.from_json(json.dumps(document["dataset"])),
+                versions=tuple((name, version) for name, version in document["versions"]),
+                machine=document["machine"],
+                started=document["started"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{self._start}: expected what a search began with, found {error!r}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process.
+
+        Raises:
+            ResumeError: Another process holds it.
+        """
+        with storage_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = (self.path.parent / f".{self.path.name}.lock").open("w")
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ResumeError(
+                    f"{self.path}: another memnas process is running this search; wait for it or choose another --name"
+                ) from None
+            yield
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed process left half-written."""
+        for folder in (self.path, self.trainings, self.path / "rounds"):
+            for path in folder.glob(".*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def round_folder(self, number: int) -> Path:
+        """Return where a round's record is."""
+        return self.path / "rounds" / f"round-{number:02d}"
+
+    def weights(self, number: int, arch_id: str) -> Path:
+        """Return where the weights of a trained candidate are."""
+        return self.round_folder(number) / "weights" / f"{arch_id}.safetensors"
+
+    def write_round(
+        self, summary: RoundSummary, rows: Sequence[CandidateRow], trainings: dict[str, Path]
+    ) -> None:
+        """Put a finished round in its place, all of it or nothing.
+
+        Args:
+            summary: The round in one line.
+            rows: All its candidates.
+            trainings: Folder of each finished training, by id.
+
+        Raises:
+            StorageError: The disk is full or the folder not writable.
+        """
+        with new_folder(self.round_folder(summary.round)) as folder:
+            (folder / "weights").mkdir()
+            for arch_id, training in trainings.items():
+                shutil.copyfile(training / WEIGHTS_FILE, folder / "weights" / f"{arch_id}.safetensors")
+            write_candidates(folder / "candidates.parquet", rows)
+            (folder / "round.json").write_text(to_json(summary), encoding="utf-8")
+
+    def rounds(self) -> Iterator[tuple[RoundSummary, tuple[CandidateRow, ...]]]:
+        """Yield the finished rounds in order.
+
+        Raises:
+            RecordError: A record is damaged.
+        """
+        number = 0
+        while (folder := self.round_folder(number)).is_dir():
+            path = folder / "round.json"
+            try:
+                text = path.read_text(encoding="utf-8")
+                summary = round_from_json(text, str(path))
+            except (OSError, UnicodeDecodeError, RecordError) as error:
+                raise RecordError(f"{path}: {error}; delete {folder} and go on with --resume") from error
+            yield summary, read_candidates(folder / "candidates.parquet")
+            number += 1
+
+    def write_tables(self, rounds: Sequence[RoundSummary], candidates: Sequence[CandidateRow]) -> None:
+        """Write `rounds.csv`, and `candidates.csv` with the candidates whose training was begun."""
+        write_text(self.path / "rounds.csv", _csv(rounds))
+        write_text(self.path / "candidates.csv", _csv([row for row in candidates if row.training_seconds is not None]))
+
+    def write_front(self, front: Sequence[CandidateRow]) -> None:
+        """Write `front.csv`, the Pareto front over all trained candidates."""
+        write_text(self.path / "front.csv", _csv(front))
+
+    def write_chosen(self, chosen: Chosen, training: Path, texts: Mapping[str, str]) -> None:
+        """Put the chosen network in its place.
+
+        Args:
+            chosen: The figures.
+            training: Folder of the training that gave the weights.
+            texts: Name and content of further files: the architecture and pictures.
+
+        Raises:
+            StorageError: The disk is full or the folder not writable.
+        """
+        with new_folder(self.chosen) as folder:
+            for name in (RECORD_FILE, WEIGHTS_FILE):
+                shutil.copyfile(training / name, folder / name)
+            for name, text in texts.items():
+                (folder / name).write_text(text, encoding="utf-8")
+            (folder / "chosen.json").write_text(json.dumps(asdict(chosen), indent=1), encoding="utf-8")
+
+    def read_chosen(self) -> Chosen:
+        """Return the chosen network's figures.
+
+        Raises:
+            RecordError: The search is not finished, or the file is damaged.
+        """
+        path = self.chosen / "chosen.json"
+        try:
+            return Chosen(**_read_json(path))
+        except TypeError as error:
+            raise RecordError(f"{path}: expected the figures of the chosen network, found {error}") from error
+
+    def write_metrics(self, metrics: dict[str, object]) -> None:
+        """Write `metrics.json`; its presence marks a search as finished."""
+        write_text(self._metrics, json.dumps(metrics, indent=1) + "\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: expected a record of a search, found {error}") from error
+    if not isinstance(document, dict):
+        raise RecordError(f"{path}: expected an object, found {type(document).__name__}")
+    return document
+
+
+def _csv(rows: Sequence[CandidateRow] | Sequence[RoundSummary]) -> str:
+    if not rows:
+        return ""
+    documents = [asdict(row) for row in rows]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, documents[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(documents)
+    return out.getvalue()

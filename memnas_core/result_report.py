@@ -1,0 +1,94 @@
+"""From a search's folder to its report.html."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from memnas_core.architecture import from_json
+from memnas_core.errors import RecordError
+from memnas_core.graph import Shape
+from memnas_core.jobs import TrainingRecord, read_record
+from memnas_core.network_files import lifetime_table
+from memnas_core.records import CandidateRow
+from memnas_core.report import ChosenNetwork, ReportData, build_report
+from memnas_core.result_folder import SearchFolder
+from memnas_core.search import best_row, front_of, memory_of
+from memnas_core.storage import write_text
+
+
+def write_report(folder: SearchFolder) -> Path:
+    """Write a search's report.html from what is in its folder.
+
+    A search that is not finished gets a report of its finished rounds, with the network that would be chosen now.
+
+    Args:
+        folder: The search.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ResumeError: There is no search.
+        RecordError: No round is finished yet, or a record is damaged.
+        StorageError: The report cannot be written.
+    """
+    write_text(folder.report, build_report(_report_data(folder)))
+    return folder.report
+
+
+def _report_data(folder: SearchFolder) -> ReportData:
+    settings, start = folder.settings(), folder.start()
+    finished_rounds = list(folder.rounds())
+    if not finished_rounds:
+        raise RecordError(f"{folder.path}: expected at least one finished round, found none; go on with --resume")
+    rows = [row for _, round_rows in finished_rounds for row in round_rows]
+    front = front_of(rows, settings.objective)
+    chosen, finished = _chosen(folder, rows, best_row(rows, settings.objective))
+    shape, classes = Shape(*start.dataset.shape), len(start.dataset.classes)
+    return ReportData(
+        name=folder.path.name,
+        settings=settings,
+        dataset=start.dataset,
+        rounds=[summary for summary, _ in finished_rounds],
+        candidates=rows,
+        front=front,
+        chosen=chosen,
+        lifetimes=lifetime_table(chosen.architecture, shape, classes, settings.objective),
+        versions=start.versions,
+        machine=start.machine,
+        started=datetime.fromtimestamp(start.started, UTC),
+        finished=datetime.fromtimestamp(finished, UTC) if finished else None,
+    )
+
+
+def _chosen(
+    folder: SearchFolder, rows: list[CandidateRow], provisional: CandidateRow
+) -> tuple[ChosenNetwork, float | None]:
+    if not folder.chosen.is_dir():
+        row, training, handed_over = provisional, _search_training(folder, provisional), None
+    else:
+        handed_over = folder.read_chosen()
+        # An earlier round may have ranked the same network without training it.
+        wanted = (handed_over.round, handed_over.arch_id)
+        row = next(row for row in rows if (row.round, row.arch_id) == wanted)
+        training = read_record(folder.chosen)
+    accuracy = training.validation_accuracy
+    assert accuracy is not None, "only trained networks are chosen"
+    network = ChosenNetwork(
+        architecture=from_json(row.architecture),
+        arch_id=row.arch_id,
+        round=row.round,
+        validation_accuracy=accuracy,
+        test_accuracy=handed_over.test_accuracy if handed_over else None,
+        retrained_epochs=handed_over.retrained_epochs if handed_over else None,
+        memory=memory_of(row),
+        history=training.history,
+    )
+    return network, handed_over.finished if handed_over else None
+
+
+def _search_training(folder: SearchFolder, row: CandidateRow) -> TrainingRecord:
+    for path in folder.trainings.glob("[!.]*/"):  # with a dot: a training that is being written
+        record = read_record(path)
+        if record.arch_id == row.arch_id and record.validation_accuracy == row.measured_accuracy:
+            return record
+    raise RecordError(f"{folder.trainings}: expected the training of {row.arch_id}, found none; go on with --resume")

@@ -1,0 +1,382 @@
+"""The steps of a search round on plain values: generate, rank, re-rank, choose, and when to stop.
+
+Source: Figure 1(a) and sections 3.2 to 3.4. Nothing here trains, writes or schedules; `tasks` does that between the
+steps.
+"""
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from memnas_core.architecture import Architecture, from_json, to_json
+from memnas_core.config import ObjectiveSettings, SearchSettings
+from memnas_core.controller import Controller, predicted_scores
+from memnas_core.errors import MemnasError
+from memnas_core.graph import Shape
+from memnas_core.grow_trim import Candidate, MoveCounts, generate
+from memnas_core.jobs import TrainingRecord
+from memnas_core.measure import MemoryFigures, measure
+from memnas_core.metric import Performance, pareto_front, score
+from memnas_core.records import CandidateRow, RoundSummary, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The network that a round grows and trims, with its measured figures (the paper's *pre*)."""
+
+    architecture: Architecture
+    arch_id: str
+    performance: Performance
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A candidate with what is known of it before training.
+
+    Attributes:
+        candidate: Architecture and lineage.
+        memory: Its exact memory figures.
+        predicted_rank: Place in the controller's ranking from 1.
+        predicted_score: Eq. 4 as predicted; null before the controller has learnt anything.
+        predicted_accuracy: Null unless the controller predicts accuracy.
+    """
+
+    candidate: Candidate
+    memory: MemoryFigures
+    predicted_rank: int
+    predicted_score: float | None
+    predicted_accuracy: float | None
+
+
+# The next two hold thousands of candidates. They are plain classes because Prefect walks through every field of
+# a dataclass that a task is given, looking for futures.
+
+
+class Generation:
+    """All candidates of a round, measured, and the counts of the moves behind them."""
+
+    def __init__(self, candidates: Sequence[Candidate], memory: Sequence[MemoryFigures], counts: MoveCounts) -> None:
+        self.candidates = candidates
+        self.memory = memory
+        self.counts = counts
+
+
+class Ranking:
+    """A round's candidates in the controller's order, best first."""
+
+    def __init__(self, contenders: Sequence[Contender], counts: MoveCounts) -> None:
+        self.contenders = contenders
+        self.counts = counts
+
+    def top(self, k: int) -> Sequence[Contender]:
+        """Return the k best."""
+        return self.contenders[:k]
+
+
+def generate_round(
+    base: Architecture,
+    number: int,
+    input_shape: Shape,
+    classes: int,
+    objective: ObjectiveSettings,
+    known: Collection[str],
+) -> Generation:
+    """Grow and trim the base and measure every candidate.
+
+    Args:
+        base: The round's base.
+        number: The round.
+        input_shape: Channels, height and width of an image.
+        classes: Number of classes.
+        objective: Gives the element widths.
+        known: Ids of networks whose training was begun before.
+    """
+    candidates, counts = generate(base, number, 1000, known)
+    memory = [
+        measure(c.architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
+        for c in candidates
+    ]
+    return Generation(candidates, memory, counts)
+
+
+def seed_contender(
+    architecture: Architecture, input_shape: Shape, classes: int, objective: ObjectiveSettings
+) -> Contender:
+    """Return the first base as the only contender of round 0."""
+    memory = measure(architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
+    candidate = Candidate(architecture, architecture.arch_id, None, "seed", 0)
+    return Contender(candidate, memory, predicted_rank=1, predicted_score=None, predicted_accuracy=None)
+
+
+def rank_round(
+    generation: Generation, controller: Controller | None, base: Base, objective: ObjectiveSettings, seed: int
+) -> Ranking:
+    """Order a round's candidates by predicted score, best first.
+
+    Args:
+        generation: The candidates.
+        controller: What has been learnt; None before anything has: the order is then random.
+        base: The round's base.
+        objective: Weights of Eq. 4.
+        seed: Decides the random order, and nothing else.
+    """
+    count = len(generation.candidates)
+    if controller is None:
+        shuffled = random.Random(seed).sample(range(count), count)
+        return Ranking(
+            [
+                Contender(generation.candidates[i], generation.memory[i], rank, None, None)
+                for rank, i in enumerate(shuffled, start=1)
+            ],
+            generation.counts,
+        )
+    predicted = predicted_scores(
+        controller,
+        [candidate.architecture for candidate in generation.candidates],
+        generation.memory,
+        base.performance,
+        objective,
+    )
+    order = np.argsort(-predicted.score, kind="stable")
+    return Ranking(
+        [
+            Contender(
+                generation.candidates[i],
+                generation.memory[i],
+                rank,
+                float(predicted.score[i]),
+                None if predicted.accuracy is None else float(predicted.accuracy[i]),
+            )
+            for rank, i in enumerate(order, start=1)
+        ],
+        generation.counts,
+    )
+
+
+def performance_of(memory: MemoryFigures, accuracy: float, objective: ObjectiveSettings) -> Performance:
+    """Return what Eq. 4 compares, with the peak under the convention of the settings."""
+    return Performance(accuracy, memory.activation_bytes(objective.activation_convention), memory.param_bytes)
+
+
+def rerank(
+    ranking: Ranking, records: Mapping[str, TrainingRecord], base: Base | None, objective: ObjectiveSettings
+) -> tuple[CandidateRow, ...]:
+    """Return the round's table: the trained candidates by measured score, then the others by predicted rank.
+
+    Args:
+        ranking: The round's candidates.
+        records: What became of those that were trained, by id.
+        base: The round's base; None in round 0, whose one network is its own base.
+        objective: Weights of Eq. 4.
+    """
+    scored: list[tuple[float, Contender, TrainingRecord]] = []
+    for contender in ranking.contenders:
+        record = records.get(contender.candidate.arch_id)
+        if record is not None and record.validation_accuracy is not None:
+            performance = performance_of(contender.memory, record.validation_accuracy, objective)
+            reference = base.performance if base else performance
+            scored.append((score(performance, reference, objective.accuracy_weight), contender, record))
+    scored.sort(key=lambda entry: (-entry[0], entry[1].predicted_rank))
+    rows = [
+        _row(contender, record, measured_score=value, measured_rank=rank)
+        for rank, (value, contender, record) in enumerate(scored, start=1)
+    ]
+    done = {row.arch_id for row in rows}
+    rows += [
+        _row(contender, records.get(contender.candidate.arch_id), None, None)
+        for contender in ranking.contenders
+        if contender.candidate.arch_id not in done
+    ]
+    return tuple(rows)
+
+
+def _row(
+    contender: Contender, record: TrainingRecord | None, measured_score: float | None, measured_rank: int | None
+) -> CandidateRow:
+    candidate, memory = contender.candidate, contender.memory
+    return CandidateRow(
+        arch_id=candidate.arch_id,
+        architecture=to_json(candidate.architecture),
+        parent_id=candidate.parent_id or "",
+        move=candidate.move,
+        round=candidate.round,
+        param_bytes=memory.param_bytes,
+        paper_bytes=memory.paper_bytes,
+        sequential_bytes=memory.sequential_bytes,
+        minimum_bytes=memory.minimum_bytes,
+        predicted_score=contender.predicted_score,
+        predicted_accuracy=contender.predicted_accuracy,
+        predicted_rank=contender.predicted_rank,
+        measured_accuracy=record.validation_accuracy if record else None,
+        measured_score=measured_score,
+        measured_rank=measured_rank,
+        status=record.status if record else Status.GENERATED,
+        training_seconds=record.seconds if record else None,
+        images_seen=record.images_seen if record else 0,
+        is_winner=measured_rank == 1,
+    )
+
+
+def memory_of(row: CandidateRow) -> MemoryFigures:
+    """Return a row's memory figures."""
+    return MemoryFigures(row.param_bytes, row.paper_bytes, row.sequential_bytes, row.minimum_bytes)
+
+
+def trained_of(
+    rows: Sequence[CandidateRow], objective: ObjectiveSettings
+) -> tuple[tuple[Architecture, Performance], ...]:
+    """Return what the controller may learn from: the candidates whose training succeeded."""
+    return tuple(
+        (from_json(row.architecture), performance_of(memory_of(row), row.measured_accuracy, objective))
+        for row in rows
+        if row.measured_accuracy is not None
+    )
+
+
+def next_base(rows: Sequence[CandidateRow], base: Base | None, objective: ObjectiveSettings) -> Base:
+    """Return the winner of a round, or the old base where no training succeeded.
+
+    Raises:
+        MemnasError: There is neither: the first network could not be trained.
+    """
+    for row in rows:
+        if row.is_winner and row.measured_accuracy is not None:
+            performance = performance_of(memory_of(row), row.measured_accuracy, objective)
+            return Base(from_json(row.architecture), row.arch_id, performance)
+    if base is None:
+        found = ", ".join(row.status for row in rows)
+        raise MemnasError(
+            f"round 0: expected the first network to train, found {found}; lower training.learning_rate if it "
+            "diverged, training.batch_size if memory ran out, and choose another --name"
+        )
+    return base
+
+
+def summarise(
+    number: int,
+    before: Base | None,
+    after: Base,
+    counts: MoveCounts,
+    rows: Sequence[CandidateRow],
+    records: Sequence[TrainingRecord],
+    started: float,
+    now: float,
+) -> RoundSummary:
+    """Return a round in one line.
+
+    Args:
+        number: The round.
+        before: The round's base; None in round 0.
+        after: The base of the next round.
+        counts: Moves of the round.
+        rows: Its table after re-ranking.
+        records: Its trainings.
+        started: Unix time at which the round before ended.
+        now: Unix time.
+    """
+    winner = next((row for row in rows if row.is_winner), None)
+    trained = sum(row.status is Status.TRAINED for row in rows)
+    return RoundSummary(
+        round=number,
+        base_id=(before or after).arch_id,
+        winner_id=after.arch_id,
+        winner_move=winner.move if winner else "none, every training failed",
+        accuracy=after.performance.accuracy,
+        param_bytes=after.performance.param_bytes,
+        activation_bytes=after.performance.activation_bytes,
+        score=winner.measured_score if winner and winner.measured_score is not None else 0.0,
+        cells=max(len(block.cells) for block in after.architecture.blocks),
+        grown=counts.grown,
+        trimmed=counts.trimmed,
+        cut=counts.cut,
+        candidates=len(rows),
+        trained=trained,
+        failed=len(records) - trained,
+        rank_tau=predicted_tau(rows),
+        images_seen=sum(record.images_seen for record in records),
+        wall_seconds=now - started,
+        training_wall_seconds=_covered([(record.started, record.seconds) for record in records], started, now),
+        training_cpu_seconds=sum(record.seconds for record in records),
+    )
+
+
+def _covered(spans: Sequence[tuple[float, float]], started: float, now: float) -> float:
+    """Return the seconds between `started` and `now` that spans of (begin, duration) cover together."""
+    covered, reached = 0.0, started
+    for begin, duration in sorted(spans):
+        end = min(begin + duration, now)
+        covered += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return covered
+
+
+def predicted_tau(rows: Sequence[CandidateRow]) -> float | None:
+    """Return Kendall's tau between predicted and measured score of the trained, or None where undefined."""
+    pairs = [
+        (row.predicted_score, row.measured_score)
+        for row in rows
+        if row.predicted_score is not None and row.measured_score is not None
+    ]
+    if len(pairs) < 2:
+        return None
+    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+    return None if np.isnan(tau) else tau
+
+
+def completion(
+    settings: SearchSettings, base: Architecture, rounds: Sequence[RoundSummary], images_seen: int
+) -> str | None:
+    """Return why the search ends now, or None if it goes on.
+
+    Args:
+        settings: The criteria.
+        base: The network that the next round would start from.
+        rounds: The rounds so far, round 0 included.
+        images_seen: Training images seen by all candidates.
+    """
+    searched = [summary for summary in rounds if summary.round > 0]
+    if len(searched) >= settings.rounds:
+        return f"{settings.rounds} rounds done (search.rounds)"
+    cells = max(len(block.cells) for block in base.blocks)
+    if cells >= settings.max_cells:
+        return f"the base has {cells} cells in a block (search.max_cells)"
+    if settings.max_training_images is not None and images_seen >= settings.max_training_images:
+        return f"{images_seen:,} training images seen (search.max_training_images)"
+    if settings.patience is not None and len(searched) >= settings.patience:
+        if all(summary.score <= 0 for summary in searched[-settings.patience :]):
+            return f"{settings.patience} rounds without a candidate above its base (search.patience)"
+    return None
+
+
+def front_of(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> tuple[CandidateRow, ...]:
+    """Return the Pareto front of all trained candidates: accuracy against weights and peak activations together."""
+    trained = [row for row in rows if row.measured_accuracy is not None]
+    costs = [
+        (-row.measured_accuracy, performance_of(memory_of(row), row.measured_accuracy, objective).total_bytes)
+        for row in trained
+        if row.measured_accuracy is not None
+    ]
+    front = [trained[i] for i in pareto_front(costs)]
+    return tuple(sorted(front, key=lambda row: row.measured_accuracy or 0.0))
+
+
+def best_row(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> CandidateRow:
+    """Return the network that is chosen for lambda: on the Pareto front, the highest Eq. 4 relative to the seed.
+
+    Scores of different rounds have different bases and do not compare; the seed is one base for all.
+
+    Args:
+        rows: Candidates of all rounds, the seed's first.
+        objective: Weights of Eq. 4.
+    """
+    seed = next_base(rows[:1], None, objective).performance
+
+    def value(row: CandidateRow) -> tuple[float, str]:
+        assert row.measured_accuracy is not None, "the front holds trained candidates"
+        performance = performance_of(memory_of(row), row.measured_accuracy, objective)
+        return score(performance, seed, objective.accuracy_weight), row.arch_id
+
+    return max(front_of(rows, objective), key=value)

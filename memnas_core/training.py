@@ -1,0 +1,192 @@
+"""Training a candidate: SGD with warm restarts on augmented images, scored on the validation split.
+
+Source: section 4.1 (batch size, learning rate, momentum, epochs; augmentation in `memnas_core.data`). The paper does
+not state the restart schedule, weight decay or where accuracy is measured; here it is the validation split at the
+end of training.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
+
+from memnas_core.config import Device, TrainingSettings
+from memnas_core.data import Dataset, Split
+from memnas_core.data.augmentation import Augmentation
+
+logger = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 512
+
+DIVERGED_LOSS = 3.0
+"""A candidate is given up when an epoch's mean loss exceeds so many times that of guessing evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFigures:
+    """One line of a training's history.
+
+    Attributes:
+        epoch: From 1.
+        train_loss: Mean cross-entropy over the epoch's batches, augmented.
+        train_accuracy: On the same batches while the weights moved, in [0, 1].
+        validation_accuracy: After the epoch, in [0, 1].
+        learning_rate: At the epoch's end.
+        seconds: Wall time of the epoch with its validation.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """Where a running training is.
+
+    Attributes:
+        epoch: Epoch from 1.
+        images_seen: Training images seen so far.
+        images_total: Images of the whole training.
+        train_loss: Loss of the last batch.
+    """
+
+    epoch: int
+    images_seen: int
+    images_total: int
+    train_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """How a training ended.
+
+    Attributes:
+        diverged: Whether it was given up because its loss left the finite numbers or exploded.
+        history: One line for each finished epoch.
+        images_seen: Training images seen.
+    """
+
+    diverged: bool
+    history: tuple[EpochFigures, ...]
+    images_seen: int
+
+
+def choose_device(wanted: Device) -> torch.device:
+    """Return the device that the settings name; `auto` is CUDA where there is one."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def train(
+    network: nn.Module,
+    dataset: Dataset,
+    settings: TrainingSettings,
+    seed: int,
+    on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
+) -> TrainingOutcome:
+    """Train a network in place.
+
+    Args:
+        network: Maps (batch, C, H, W) to (batch, classes).
+        dataset: Images and labels; the test split is not touched.
+        settings: The training section.
+        seed: Decides the order of images and their augmentation.
+        on_progress: Called after every batch.
+
+    Returns:
+        The outcome; the weights are in the network, which is left in evaluation mode.
+    """
+    device = choose_device(settings.device)
+    network.to(device, memory_format=torch.channels_last)
+    images, labels = _tensors(dataset.train, device)
+    augment = Augmentation(dataset.info, settings, device)
+    generator = torch.Generator().manual_seed(seed)
+    batch_size = min(settings.batch_size, len(labels))
+    steps = len(labels) // batch_size  # the rest of an epoch is left out: batch norm wants full batches
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    scheduler = CosineAnnealingWarmRestarts(
+        optimizer, T_0=(settings.restart_epochs or settings.epochs) * steps, T_mult=settings.restart_factor
+    )
+    limit = DIVERGED_LOSS * math.log(len(dataset.info.classes))
+    total = settings.epochs * steps * batch_size
+    history: list[EpochFigures] = []
+    seen = 0
+    for epoch in range(1, settings.epochs + 1):
+        started = time.perf_counter()
+        network.train()
+        loss_sum = correct = 0.0
+        order = torch.randperm(len(labels), generator=generator)
+        for step in range(steps):
+            chosen = order[step * batch_size : (step + 1) * batch_size].to(device)
+            batch = augment(images[chosen], generator).contiguous(memory_format=torch.channels_last)
+            scores = network(batch)
+            loss = cross_entropy(scores, labels[chosen])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            rate = optimizer.param_groups[0]["lr"]
+            scheduler.step()
+            seen += batch_size
+            loss_value = loss.item()
+            if not math.isfinite(loss_value):
+                logger.info("diverged in epoch %d: loss %s", epoch, loss_value)
+                network.eval()
+                return TrainingOutcome(True, tuple(history), seen)
+            loss_sum += loss_value
+            correct += (scores.argmax(1) == labels[chosen]).sum().item()
+            on_progress(TrainingProgress(epoch, seen, total, loss_value))
+        mean_loss = loss_sum / steps
+        history.append(
+            EpochFigures(
+                epoch=epoch,
+                train_loss=mean_loss,
+                train_accuracy=correct / (steps * batch_size),
+                validation_accuracy=accuracy(network, dataset.validation, augment, device),
+                learning_rate=rate,
+                seconds=time.perf_counter() - started,
+            )
+        )
+        if mean_loss > limit:
+            logger.info("diverged in epoch %d: mean loss %.3g above %.3g", epoch, mean_loss, limit)
+            return TrainingOutcome(True, tuple(history), seen)
+    network.eval()
+    return TrainingOutcome(False, tuple(history), seen)
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, split: Split, augment: Augmentation, device: torch.device) -> float:
+    """Return the share of a split's images that a network classifies correctly, in [0, 1].
+
+    The network is left in evaluation mode.
+    """
+    network.eval()
+    images, labels = _tensors(split, device)
+    correct = 0
+    for start in range(0, len(labels), EVALUATION_BATCH):
+        batch = augment.normalise(images[start : start + EVALUATION_BATCH])
+        scores = network(batch.contiguous(memory_format=torch.channels_last))
+        correct += int((scores.argmax(1) == labels[start : start + EVALUATION_BATCH]).sum())
+    return correct / len(labels)
+
+
+def _tensors(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return a split's images (uint8) and labels; on a CPU they stay in the shared memory map."""
+    # DLPack takes read-only memory, which is what lets workers share one copy; nothing here writes to it.
+    return torch.from_dlpack(split.images).to(device), torch.from_dlpack(split.labels).to(device)

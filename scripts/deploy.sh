@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Makes memnas-search/local runnable: a Prefect server on this machine (unless one answers already), the work pool
+# memnas-local, the deployment of prefect.yaml, and a worker. Server and worker stay; scripts/undeploy.sh ends them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export MEMNAS_ROOT=$PWD
+
+state=store/deploy # pid files and logs
+bin=.venv/bin
+pool=memnas-local
+mkdir -p "$state"
+
+fail() {
+    echo "error: $1" >&2
+    exit 1
+}
+
+# Exit status: 0 Prefect answers at the URL, 1 nothing listens there, 2 something else does.
+probe() {
+    "$bin/python" - "$1" <<'PYTHON'
+import sys
+import urllib.error
+import urllib.request
+
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+try:
+    with opener.open(f"{sys.argv[1]}/health", timeout=5) as response:
+        sys.exit(0 if response.read().strip() == b"true" else 2)
+except urllib.error.HTTPError:
+    sys.exit(2)
+except urllib.error.URLError as error:
+    sys.exit(1 if isinstance(error.reason, ConnectionRefusedError) else 2)
+except (OSError, ValueError):
+    sys.exit(2)
+PYTHON
+}
+
+# running NAME: whether the process of NAME's pid file lives and is Prefect's (pids are used again).
+running() {
+    [ -s "$state/$1.pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(<"$state/$1.pid")/cmdline" | grep -q prefect
+}
+
+# start NAME COMMAND...: in a process group of its own, so that Ctrl-C here does not reach it and that undeploy
+# ends its children too. Job control also spares it the ignored SIGINT that `&` gives, with which flow runs
+# could not be interrupted.
+start() {
+    local name=$1
+    shift
+    set -m
+    nohup "$@" </dev/null >"$state/$name.log" 2>&1 &
+    echo $! >"$state/$name.pid"
+    set +m
+}
+
+# await NAME SECONDS TEST...: until TEST holds; shows the log when the process ends before that.
+await() {
+    local name=$1 deadline=$((SECONDS + $2))
+    shift 2
+    until "$@"; do
+        if ! running "$name" || [ "$SECONDS" -ge "$deadline" ]; then
+            tail -n 15 "$state/$name.log" >&2
+            fail "Prefect's $name did not start; its log is $state/$name.log. End what is left with make undeploy."
+        fi
+        sleep 0.5
+    done
+}
+
+url=$("$bin/python" -c 'from prefect.settings import PREFECT_API_URL as url; print(url.value() or "")')
+url=${url:-http://127.0.0.1:${MEMNAS_PREFECT_PORT:-4200}/api}
+export PREFECT_API_URL=$url
+
+answer=0
+probe "$url" || answer=$?
+if [ "$answer" -eq 0 ]; then
+    echo "A Prefect server answers at $url."
+elif [[ ! $url =~ ^http://(127\.0\.0\.1|localhost):([0-9]+)/api$ ]]; then
+    fail "no Prefect server answers at $url (PREFECT_API_URL); start it, or unset the variable to get one on this machine."
+elif [ "$answer" -eq 2 ]; then
+    fail "port ${BASH_REMATCH[2]} is taken by something that is no Prefect server; free it, or choose another: MEMNAS_PREFECT_PORT=4201 make deploy"
+else
+    echo "Starting a Prefect server at $url ..."
+    start server "$bin/prefect" server start --host 127.0.0.1 --port "${BASH_REMATCH[2]}"
+    await server 120 probe "$url"
+fi
+
+# quietly COMMAND...: Prefect's own hints would say what this script has done already; its errors are shown.
+quietly() {
+    local said
+    said=$("$@" 2>&1) || fail "$* failed: $said"
+}
+
+if ! "$bin/prefect" work-pool inspect "$pool" >/dev/null 2>&1; then
+    quietly "$bin/prefect" work-pool create --type process "$pool"
+fi
+quietly "$bin/prefect" --no-prompt deploy --name local
+
+if running worker; then
+    echo "A worker is running already."
+else
+    # One search at a time: it uses every core itself.
+    start worker "$bin/prefect" worker start --pool "$pool" --type process --limit 1
+    await worker 60 grep -q "started!" "$state/worker.log"
+fi
+
+cat <<TEXT
+
+Ready. Run a search with
+    PREFECT_API_URL=$url $bin/prefect deployment run memnas-search/local --watch
+and watch it at ${url%/api}. Logs are in $state. \`make undeploy\` ends what was started here.
+TEXT

@@ -1,0 +1,1 @@
+"""Prefect tasks around the core: train, record, track, version."""

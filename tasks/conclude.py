@@ -1,0 +1,88 @@
+"""The end of a search: the Pareto front, the network chosen for lambda, its retraining and its one test."""
+
+import time
+from dataclasses import replace
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from memnas_core.architecture import from_json
+from memnas_core.jobs import (
+    WEIGHTS_FILE,
+    TrainingJob,
+    TrainingRecord,
+    candidate_seed,
+    finished,
+    read_record,
+    test_accuracy,
+)
+from memnas_core.network_files import network_files
+from memnas_core.records import CandidateRow, Status
+from memnas_core.result_folder import Chosen
+from memnas_core.result_report import write_report
+from memnas_core.search import best_row, front_of, memory_of
+from tasks.display import human_bytes
+from tasks.recording import log_chosen
+from tasks.round_steps import run_training
+from tasks.session import Search
+
+
+@task(cache_policy=NO_CACHE)
+def conclude(search: Search) -> None:
+    """Choose, retrain if asked, score once on the test set, and write everything that a search leaves."""
+    objective, folder = search.settings.objective, search.folder
+    front = front_of(search.rows, objective)
+    row = best_row(search.rows, objective)
+    architecture = from_json(row.architecture)
+    search.display.say(
+        f"Chosen for lambda = {objective.accuracy_weight}: {row.arch_id} of round {row.round}, "
+        f"from a Pareto front of {len(front)}."
+    )
+    job, record, epochs = _final_training(search, row)
+    accuracy = search.workers.run(
+        test_accuracy, architecture, job.path / WEIGHTS_FILE, search.dataset, search.settings.training
+    )
+    assert record.validation_accuracy is not None, "only trained networks are chosen"
+    chosen = Chosen(row.arch_id, row.round, record.validation_accuracy, accuracy, epochs, time.time())
+    folder.write_front(front)
+    folder.write_chosen(
+        chosen, job.path, network_files(architecture, search.input_shape, search.classes, objective)
+    )
+    log_chosen(search, row, chosen, job.path)
+    search.versions.add(folder.chosen)
+    write_report(folder)
+    folder.write_metrics(
+        {
+            "arch_id": row.arch_id,
+            "validation_accuracy": chosen.validation_accuracy,
+            "test_accuracy": chosen.test_accuracy,
+            "param_bytes": row.param_bytes,
+            "paper_bytes": row.paper_bytes,
+            "sequential_bytes": row.sequential_bytes,
+            "minimum_bytes": row.minimum_bytes,
+            "rounds": len(search.rounds) - 1,
+            "trained": sum(summary.trained for summary in search.rounds),
+            "images_seen": search.images_seen,
+        }
+    )
+    search.display.say(
+        f"Test accuracy {accuracy:.4f}, weights {human_bytes(row.param_bytes)}, peak activations "
+        f"{human_bytes(memory_of(row).activation_bytes(objective.activation_convention))} "
+        f"({objective.activation_convention})."
+    )
+
+
+def _final_training(search: Search, row: CandidateRow) -> tuple[TrainingJob, TrainingRecord, int | None]:
+    """Return the training whose weights are handed over, and the epochs of the retraining if there was one."""
+    settings = search.settings
+    own = search.training_job(from_json(row.architecture), row.arch_id, row.round)
+    epochs = settings.final.epochs
+    if epochs is not None:
+        seed = candidate_seed(settings.search.seed, row.round, f"final {row.arch_id}")
+        longer = replace(own, settings=replace(settings.training, epochs=epochs), seed=seed)
+        search.display.say(f"Retraining it from nothing for {epochs} epochs.")
+        record = finished(longer) or run_training(search, longer)
+        if record.status is Status.TRAINED:
+            return longer, record, epochs
+        search.display.say(f"The retraining failed ({record.message}); the search's own weights are kept.")
+    return own, read_record(own.path), None

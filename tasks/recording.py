@@ -1,0 +1,124 @@
+"""What a search tells the person at the terminal and MLflow, and when."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from memnas_core.architecture import Architecture, from_json
+from memnas_core.jobs import WEIGHTS_FILE, TrainingRecord, load_network
+from memnas_core.network_files import network_files
+from memnas_core.records import CandidateRow
+from memnas_core.result_folder import Chosen
+from memnas_core.search import Contender, best_row
+from tasks.display import human_bytes, human_seconds
+from tasks.session import Search
+from tasks.tracking import CandidateLog
+
+
+def show_candidate(search: Search, contender: Contender, record: TrainingRecord) -> None:
+    """Print the line of a candidate that has finished."""
+    result = (
+        f"accuracy {record.validation_accuracy:.4f}"
+        if record.validation_accuracy is not None
+        else f"{record.status}: {record.message}"
+    )
+    activations = contender.memory.activation_bytes(search.settings.objective.activation_convention)
+    search.display.training_done(
+        record.arch_id,
+        f"{result}  weights {human_bytes(contender.memory.param_bytes)}  activations {human_bytes(activations)}  "
+        f"{human_seconds(record.seconds)}  {contender.candidate.move}",
+    )
+
+
+def log_candidate(search: Search, contender: Contender, record: TrainingRecord) -> None:
+    """Put a candidate whose training has ended into MLflow, with its picture and lifetime plot."""
+    candidate, memory, objective = contender.candidate, contender.memory, search.settings.objective
+    with _files(search, candidate.architecture) as files:
+        log = CandidateLog(
+            arch_id=candidate.arch_id,
+            name=candidate.arch_id[:8],
+            round=candidate.round,
+            parent_id=candidate.parent_id or "",
+            move=candidate.move,
+            status=record.status,
+            param_bytes=memory.param_bytes,
+            paper_bytes=memory.paper_bytes,
+            sequential_bytes=memory.sequential_bytes,
+            minimum_bytes=memory.minimum_bytes,
+            peak_bytes=memory.activation_bytes(objective.activation_convention),
+            predicted_rank=contender.predicted_rank,
+            predicted_score=contender.predicted_score,
+            predicted_accuracy=contender.predicted_accuracy,
+            accuracy=record.validation_accuracy,
+            training_seconds=record.seconds,
+            images_seen=record.images_seen,
+            history=record.history,
+            artifacts=files,
+        )
+        round_run = search.tracker.start_round(search.run, candidate.round)
+        search.candidate_runs[candidate.arch_id] = search.tracker.log_candidate(round_run, log)
+
+
+def log_round(search: Search, number: int, rows: Sequence[CandidateRow]) -> None:
+    """Add what re-ranking found to MLflow, and register the winner's network."""
+    tracker = search.tracker
+    round_run = tracker.start_round(search.run, number)
+    for row in rows:
+        if row.measured_score is not None and row.measured_rank is not None:
+            tracker.update_scores(search.candidate_runs[row.arch_id], row.measured_score, row.measured_rank)
+        if row.is_winner:
+            training = search.training_job(from_json(row.architecture), row.arch_id, row.round).path
+            version = _register(search, round_run, row, training)
+            if best_row(search.rows, search.settings.objective).arch_id == row.arch_id:
+                tracker.set_best(search.settings.tracking.experiment, version)
+    base = search.base.performance
+    figures = {"accuracy": base.accuracy, "param_bytes": base.param_bytes, "peak_bytes": base.activation_bytes}
+    tracker.log_figures(round_run, {"round": number, **figures, "candidates": len(rows)})
+    tracker.end(round_run, "FINISHED")
+
+
+def log_chosen(search: Search, row: CandidateRow, chosen: Chosen, training: Path) -> None:
+    """Register the network that the search hands over as the best, with its test accuracy."""
+    version = _register(search, search.run, row, training)
+    search.tracker.set_best(search.settings.tracking.experiment, version)
+    search.tracker.log_figures(
+        search.run,
+        {
+            "test_accuracy": chosen.test_accuracy,
+            "accuracy": chosen.validation_accuracy,
+            "param_bytes": row.param_bytes,
+            "rounds": len(search.rounds) - 1,
+            "images_seen": search.images_seen,
+        },
+    )
+
+
+def _register(search: Search, round_run: str, row: CandidateRow, training: Path) -> str:
+    architecture = from_json(row.architecture)
+    network = load_network(architecture, training / WEIGHTS_FILE, search.info)
+    example = np.zeros((2, *search.info.shape), dtype=np.float32)
+    with _files(search, architecture) as files:
+        return search.tracker.log_winner(
+            round_run,
+            search.run if round_run == search.run else search.candidate_runs[row.arch_id],
+            network,
+            example,
+            search.settings.tracking.experiment,
+            [*files, training / WEIGHTS_FILE],
+        )
+
+
+@contextmanager
+def _files(search: Search, architecture: Architecture) -> Iterator[tuple[Path, ...]]:
+    """Give the files that describe a network, for as long as the block runs."""
+    texts = network_files(architecture, search.input_shape, search.classes, search.settings.objective)
+    with tempfile.TemporaryDirectory(prefix="memnas-") as folder:
+        paths = []
+        for name, text in texts.items():
+            path = Path(folder) / name
+            path.write_text(text, encoding="utf-8")
+            paths.append(path)
+        yield tuple(paths)

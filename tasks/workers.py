@@ -1,0 +1,154 @@
+"""Warm worker processes: spawned once, one torch thread each, replaced when one dies.
+
+Prefect's tasks wait in threads for jobs that run here. torch's thread count and default generator belong to a
+process, so that candidates never train in threads of one process.
+
+Each worker is a pool of one process. Processes of one pool share queues and locks, and a process that is killed
+while it holds one of those takes the others with it.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self, TypeVar
+
+POLL_SECONDS = 0.1
+
+Result = TypeVar("Result")
+
+
+class WorkerLost(Exception):
+    """A worker process died while it ran a job."""
+
+
+class _Worker:
+    """One process."""
+
+    _starting = threading.Lock()
+
+    def __init__(self) -> None:
+        self._executor = ProcessPoolExecutor(
+            max_workers=1,
+            mp_context=get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(os.getpid(),),
+        )
+        with self._starting:  # the executor starts its process at the first job and does not say which it is
+            before = set(active_children())
+            self._executor.submit(_warm_up)  # imports torch while the search still prepares
+            (self._process,) = set(active_children()) - before
+
+    def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
+        return self._executor.submit(function, *arguments)
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Workers:
+    """Processes that run one job at a time each. Threads may share it."""
+
+    def __init__(self, count: int | None) -> None:
+        """Start the processes.
+
+        Args:
+            count: How many; None: one for each CPU core this process may use.
+        """
+        self.count = count or len(os.sched_getaffinity(0))
+        self._is_stopped = False
+        self._changing = threading.Lock()
+        self._all = {_Worker() for _ in range(self.count)}
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for worker in self._all:
+            self._idle.put(worker)
+
+    def run(
+        self, function: Callable[..., Result], *arguments: object, while_waiting: Callable[[], None] = lambda: None
+    ) -> Result:
+        """Call a function in a worker, as soon as one is idle, and wait for its result.
+
+        Args:
+            function: A module's function; it and its arguments are pickled.
+            arguments: What it is given.
+            while_waiting: Called a few times a second while it runs.
+
+        Raises:
+            WorkerLost: The worker died (killed, or out of the machine's memory); a new one takes its place.
+            CancelledError: The workers were stopped.
+        """
+        worker = self._idle.get()
+        try:
+            if not worker.is_alive():  # it died between jobs; no job has lost anything
+                worker = self._replaced(worker)
+            future = worker.submit(function, *arguments)
+            while not future.done():
+                while_waiting()
+                time.sleep(POLL_SECONDS)
+            return future.result()
+        except BrokenProcessPool as error:
+            worker = self._replaced(worker)
+            raise WorkerLost(f"the worker process died: {error}") from error
+        finally:
+            self._idle.put(worker)
+
+    def _replaced(self, worker: _Worker) -> _Worker:
+        worker.kill()
+        with self._changing:
+            if self._is_stopped:
+                raise CancelledError("the workers were stopped")
+            self._all.remove(worker)
+            new = _Worker()
+            self._all.add(new)
+        return new
+
+    def stop(self) -> None:
+        """End all processes at once, whatever they do."""
+        with self._changing:
+            self._is_stopped = True
+            for worker in self._all:
+                worker.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _begin_worker(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, args=[parent], daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Leave when the parent was killed; a pool's processes would outlive it by minutes."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _warm_up() -> None:
+    import torch
+    import memnas_core.jobs  # noqa: F401
+
+    torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3))

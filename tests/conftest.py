@@ -1,0 +1,27 @@
+"""The environment of every test, set before any test module imports a library that reads it."""
+
+import logging
+import os
+import tempfile
+
+os.environ |= {
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Prefect's own 20 s are too few for its server's start on a busy machine.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "100",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+}
+
+# Prefect reads its home once, at import, so a fixture would come too late.
+_prefect_home = tempfile.TemporaryDirectory(prefix="memnas-tests-prefect-", ignore_cleanup_errors=True)
+os.environ["PREFECT_HOME"] = _prefect_home.name
+
+
+def pytest_unconfigure() -> None:
+    """Remove the temporary Prefect home."""
+    _prefect_home.cleanup()
+    # A server that a flow started says goodbye when Python ends, into output that pytest has closed by then.
+    logging.raiseExceptions = False

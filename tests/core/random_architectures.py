@@ -1,0 +1,82 @@
+"""Random architectures for tests, made as a search makes them: by growing and trimming, seeded."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from memnas_core.architecture import (
+    GROWABLE_OPERATIONS,
+    Architecture,
+    Block,
+    Branch,
+    Cell,
+    Combiner,
+    Operation,
+)
+from memnas_core.grow_trim import (
+    Move,
+    MoveKind,
+    apply,
+    available_inputs,
+    edge_cuts,
+    seed_architecture,
+    trims,
+)
+
+
+def random_growth(rng: random.Random, base: Architecture, operations: Sequence[Operation]) -> Move:
+    """Return a random growing move whose new cell is included in the output."""
+    first, second = (Branch(rng.randrange(available_inputs(base)), rng.choice(operations)) for _ in range(2))
+    return Move(MoveKind.GROW, added=Cell(first, second, rng.choice(list(Combiner)), included=True))
+
+
+def random_walk(
+    rng: random.Random,
+    moves: int,
+    strides: Sequence[int] = (1, 2, 1),
+    filters: int = 4,
+    operations: Sequence[Operation] = GROWABLE_OPERATIONS,
+) -> Architecture:
+    """Return what is left of the seed architecture after so many random moves, six in ten of them growing.
+
+    Few `operations` make cells that are alike, which is what tests of ids want.
+    """
+    architecture = seed_architecture(tuple(strides), filters)
+    for _ in range(moves):
+        if rng.random() < 0.6:
+            move = random_growth(rng, architecture, operations)
+        else:
+            move = rng.choice([*trims(architecture), *edge_cuts(architecture)])
+        architecture = apply(architecture, move) or architecture
+    return architecture
+
+
+def random_walks(seed: int, count: int, moves: int = 10) -> Iterator[Architecture]:
+    """Yield random architectures with one to four blocks of either stride and various filters."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        strides = rng.choices((1, 2), k=rng.randint(1, 4))
+        yield random_walk(rng, rng.randint(0, moves), strides, filters=rng.choice((1, 3, 4, 8)))
+
+
+def shuffled_block(rng: random.Random, block: Block) -> Block:
+    """Return an isomorphic block: cells in another valid order, branches swapped at random."""
+    left = list(range(1, len(block.cells) + 1))
+    place = {0: 0}
+    cells: list[Cell] = []
+    while left:
+        possible = [n for n in left if all(b.input in place for b in block.cells[n - 1].branches)]
+        number = rng.choice(possible)
+        left.remove(number)
+        cell = block.cells[number - 1]
+        first, second = (b and Branch(place[b.input], b.operation) for b in (cell.first, cell.second))
+        if rng.random() < 0.5:
+            first, second = second, first
+        cells.append(Cell(first, second, cell.combiner, cell.included))
+        place[number] = len(cells)
+    return Block(tuple(cells), block.stride)
+
+
+def shuffled(rng: random.Random, architecture: Architecture) -> Architecture:
+    """Return an isomorphic architecture, each block shuffled."""
+    blocks = tuple(shuffled_block(rng, block) for block in architecture.blocks)
+    return Architecture(blocks, architecture.filters)

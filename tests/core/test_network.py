@@ -1,0 +1,97 @@
+"""The torch network against the graph it is made from."""
+
+import random
+
+import pytest
+import torch
+
+from memnas_core.architecture import Architecture
+from memnas_core.graph import LayerKind, Shape, lower
+from memnas_core.grow_trim import apply, edge_cuts, growths, seed_architecture, trims
+from memnas_core.network import Network, build_network
+
+
+def random_walk(rng: random.Random, moves: int, filters: int, strides: tuple[int, ...]) -> Architecture:
+    architecture = seed_architecture(strides, filters)
+    for _ in range(moves):
+        options = [*trims(architecture), *edge_cuts(architecture)]
+        # One growing move in three, so that trims find something to cut.
+        move = rng.choice(list(growths(architecture))) if rng.random() < 0.4 else rng.choice(options)
+        architecture = apply(architecture, move) or architecture
+    return architecture
+
+
+def traced_shapes(network: Network, input_shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Return the shape that torch computes for every layer of a network on the meta device."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in network.layers.items():
+        module.register_forward_hook(lambda _m, _i, output, name=name: shapes.__setitem__(name, tuple(output.shape)))
+    network.eval()(torch.zeros(2, *input_shape, device="meta"))
+    return shapes
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_weights_and_shapes_of_thousands_of_architectures_agree_with_torch(part: int) -> None:
+    rng = random.Random(part)
+    for _ in range(250):
+        strides = tuple(rng.choice((1, 2)) for _ in range(rng.randint(1, 4)))
+        architecture = random_walk(rng, rng.randint(0, 8), rng.choice((2, 3, 8)), strides)
+        side = architecture.reduction * rng.randint(1, 3)
+        graph = lower(architecture, Shape(rng.choice((1, 3)), side, side), classes=rng.randint(2, 12))
+        with torch.device("meta"):
+            network = build_network(graph, seed=0)
+        per_layer = {
+            name: sum(parameter.numel() for parameter in module.parameters())
+            for name, module in network.layers.items()
+        }
+        assert per_layer == {layer.name: layer.weights for layer in graph.layers}
+        assert graph.weights == sum(parameter.numel() for parameter in network.parameters())
+        for name, shape in traced_shapes(network, graph.input_shape).items():
+            expected = graph.shapes()[name]
+            is_vector = len(shape) == 2
+            assert shape[1:] == ((expected.channels,) if is_vector else tuple(expected)), name
+
+
+def test_every_tensor_is_dropped_after_its_last_reader() -> None:
+    graph = lower(random_walk(random.Random(5), 12, 4, (1, 2)), Shape(1, 8, 8), classes=3)
+    network = build_network(graph, seed=0)
+    dropped = [name for names in network._dead_after.values() for name in names]
+    assert sorted(dropped) == sorted({name for layer in graph.layers for name in layer.inputs})
+    assert graph.output not in dropped
+
+
+def test_same_seed_same_weights_and_torchs_generator_is_left_alone() -> None:
+    graph = lower(seed_architecture((1, 2), 4), Shape(1, 8, 8), classes=3)
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first = build_network(graph, seed=1).state_dict()
+    assert torch.equal(torch.rand(3), expected)
+    second, other = build_network(graph, seed=1).state_dict(), build_network(graph, seed=2).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["layers.stem.0.weight"], other["layers.stem.0.weight"])
+
+
+def test_sum_and_concat_and_subsample_compute_what_their_names_say() -> None:
+    # Two identities of one input, stride 2: the cell's sum is twice every other pixel.
+    from memnas_core.architecture import Block, Branch, Cell, Combiner, Operation
+
+    identity = Branch(0, Operation.IDENTITY)
+    for combiner, channels in ((Combiner.SUM, 2), (Combiner.CONCAT, 4)):
+        block = Block((Cell(identity, identity, combiner, included=True),), stride=2)
+        graph = lower(Architecture((block,), filters=2), Shape(2, 4, 4), classes=2)
+        assert [layer.kind for layer in graph.layers if layer.block] == [
+            LayerKind.SUBSAMPLE,
+            LayerKind.SUBSAMPLE,
+            LayerKind.SUM if combiner is Combiner.SUM else LayerKind.CONCAT,
+        ]
+        network = build_network(graph, seed=0).eval()
+        seen: dict[str, torch.Tensor] = {}
+        for name, module in network.layers.items():
+            module.register_forward_hook(lambda _m, _i, output, name=name: seen.__setitem__(name, output))
+        network(torch.rand(1, 2, 4, 4))
+        small = seen["stem"][:, :, ::2, ::2]
+        expected = 2 * small if combiner is Combiner.SUM else torch.cat([small, small], dim=1)
+        joined = seen[graph.layers[-3].name]
+        assert joined.shape[1] == channels
+        assert torch.equal(joined, expected)

@@ -1,0 +1,172 @@
+"""Whole searches with the real Prefect, MLflow and DVC: their results, and what they survive."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from memnas_core.architecture import from_json
+from memnas_core.graph import Shape, lower
+from memnas_core.measure import measure
+from tests.flows.conftest import Place, Running
+
+pytestmark = pytest.mark.timeout(240)
+
+# What two runs of the same search may differ in.
+TIMES = {"training_seconds"}
+
+
+def candidates(place: Place) -> list[dict[str, object]]:
+    """Return all rounds' tables without times."""
+    rows = []
+    for path in sorted(place.result.glob("rounds/round-*/candidates.parquet")):
+        rows += [{k: v for k, v in row.items() if k not in TIMES} for row in pq.read_table(path).to_pylist()]
+    return rows
+
+
+def outcome(place: Place) -> tuple[list[dict[str, object]], dict[str, object]]:
+    return candidates(place), json.loads((place.result / "metrics.json").read_text())
+
+
+def test_a_search_leaves_tables_weights_and_a_report(finished_search: Running) -> None:
+    place = finished_search.place
+    assert finished_search.left_over() == []
+    for number in range(3):
+        folder = place.result / "rounds" / f"round-{number:02d}"
+        rows = pq.read_table(folder / "candidates.parquet").to_pylist()
+        trained = [row for row in rows if row["status"] == "trained"]
+        assert len(trained) == (1 if number == 0 else 3)
+        assert sum(row["is_winner"] for row in rows) == 1
+        assert {row["round"] for row in rows} == {number}
+        for row in trained:
+            weights = load_file(folder / "weights" / f"{row['arch_id']}.safetensors")
+            graph = lower(from_json(row["architecture"]), Shape(1, 8, 8), classes=10)
+            learned = sum(w.numel() for name, w in weights.items() if not _is_statistic(name))
+            assert learned * 4 == graph.weights * 4 == row["param_bytes"]
+        for row in rows[:50]:
+            figures = measure(from_json(row["architecture"]), Shape(1, 8, 8), 10, 4, 4)
+            assert row["param_bytes"] == figures.param_bytes
+            assert row["minimum_bytes"] == figures.minimum_bytes
+            assert row["paper_bytes"] == figures.paper_bytes
+    metrics = json.loads((place.result / "metrics.json").read_text())
+    assert metrics["trained"] == 7
+    assert 0.2 < metrics["test_accuracy"] <= 1  # guessing gives 0.1
+    report = (place.result / "report.html").read_text()
+    assert metrics["arch_id"] in report
+    assert "<svg" in report
+
+
+def _is_statistic(name: str) -> bool:
+    return "running_" in name or "num_batches_tracked" in name
+
+
+def test_winners_are_the_parents_of_the_next_round(finished_search: Running) -> None:
+    rows = candidates(finished_search.place)
+    winners = {row["round"]: row["arch_id"] for row in rows if row["is_winner"]}
+    for row in rows:
+        assert row["parent_id"] == (winners[row["round"] - 1] if row["round"] else "")
+    assert all(row["predicted_score"] is None for row in rows if row["round"] < 2 and row["round"] == 0)
+
+
+def test_mlflow_holds_search_rounds_and_candidates(finished_search: Running) -> None:
+    client = MlflowClient(f"sqlite:///{finished_search.place.store}/mlflow.db")
+    experiment = client.get_experiment_by_name("memnas")
+    runs = client.search_runs([experiment.experiment_id])
+    kinds = sorted(run.data.tags["kind"] for run in runs)
+    assert kinds == ["candidate"] * 7 + ["round"] * 3 + ["search"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    by_id = {row["arch_id"]: row for row in candidates(finished_search.place) if row["status"] == "trained"}
+    for run in runs:
+        if run.data.tags["kind"] != "candidate":
+            continue
+        row = by_id[run.data.tags["arch_id"]]
+        assert run.data.metrics["accuracy"] == row["measured_accuracy"]
+        assert run.data.metrics["score"] == row["measured_score"]
+        assert run.data.metrics["param_bytes"] == row["param_bytes"]
+        assert len(client.get_metric_history(run.info.run_id, "epoch_validation_accuracy")) == 12
+        names = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {"architecture.json", "architecture.svg", "lifetimes.svg"} <= names
+    # A version for each round's winner and one for the network that is handed over.
+    assert len(client.search_model_versions("name='memnas'")) == 4
+    assert int(client.get_model_version_by_alias("memnas", "best").version) == 4
+
+
+def test_dvc_brings_back_a_round_that_was_deleted(finished_search: Running, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished_search.place.store, store)
+    round_folder = store / "searches" / "digits" / "rounds" / "round-01"
+    before = (round_folder / "candidates.parquet").read_bytes()
+    shutil.rmtree(round_folder)
+    dvc = Path(sys.executable).with_name("dvc")
+    subprocess.run([dvc, "checkout", "-q", f"{round_folder}.dvc"], cwd=store, check=True)
+    assert (round_folder / "candidates.parquet").read_bytes() == before
+    data = next((store / "data").glob("*.dvc"))
+    assert data.with_suffix("").is_dir()
+
+
+def test_a_finished_search_says_so(finished_search: Running) -> None:
+    again = finished_search.place.start("--resume", environment={})
+    again.finish()
+    assert "This search is finished" in again.text().splitlines()[-1]
+
+
+def test_ctrl_c_ends_within_five_seconds_and_resume_gives_the_same_result(
+    finished_search: Running, place: Place, prefect_server: dict[str, str]
+) -> None:
+    running = place.start(environment=prefect_server)
+    running.wait_for_line("round 1:")
+    finished_before = len(list(place.result.glob("trainings/*/training.json")))
+    seconds = running.interrupt()
+    assert running.process.returncode == 130
+    assert seconds < 5, f"Ctrl-C took {seconds:.1f} s"
+    assert running.left_over() == []
+    assert "memnas search --name digits --resume" in running.text()
+    resumed = place.start("--resume", environment=prefect_server)
+    resumed.finish()
+    assert "Going on after round 1" in resumed.text()
+    assert finished_before >= 4
+    assert outcome(place) == outcome(finished_search.place)
+
+
+def test_killed_workers_cost_nothing_but_time(
+    finished_search: Running, place: Place, prefect_server: dict[str, str]
+) -> None:
+    running = place.start(environment=prefect_server)
+    running.wait_for_line("round 0:")
+    victims = running.workers()
+    assert len(victims) == 2
+    for victim in victims:
+        os.kill(victim.pid, signal.SIGKILL)
+    running.finish()
+    assert running.left_over() == []
+    assert outcome(place) == outcome(finished_search.place)
+
+
+def test_prefect_deployment_run(place: Place, prefect_server: dict[str, str], tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    project = tmp_path / "project"
+    for name in ("flows", "tasks", "memnas_core"):
+        shutil.copytree(root / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "prefect.yaml", project)
+    shutil.copytree(root / "scripts", project / "scripts")
+    (project / ".venv").symlink_to(root / ".venv")
+    environment = os.environ | prefect_server
+    subprocess.run(["scripts/deploy.sh"], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
+    try:
+        prefect = Path(sys.executable).with_name("prefect")
+        arguments = ["-p", f"params={place.params}", "--watch", "--watch-interval", "1"]
+        subprocess.run(
+            [prefect, "deployment", "run", "memnas-search/local", *arguments],
+            cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=200,
+        )
+    finally:
+        subprocess.run(["scripts/undeploy.sh"], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
+    assert (place.result / "report.html").is_file()

@@ -1,0 +1,249 @@
+"""DVC itself is the judge: its command line, its hashes (MD5, computed here) and its cache on disk."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memnas_core.errors import VersioningError
+from memnas_core.storage import write_text
+from tasks.versioning import Versions
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Takes the lock of a DVC repository as DVC does, says so, and keeps it for some seconds.
+HOLD_LOCK = """
+import sys, time, zc.lockfile
+lock = zc.lockfile.LockFile(sys.argv[1])
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+FILL_AND_ADD = """
+from pathlib import Path
+from tasks.versioning import Versions
+versions = Versions.open(Path("store"))
+for name in ("first", "second"):
+    folder = Path("store", name)
+    folder.mkdir()
+    (folder / "file").write_text(name)
+    if name == "second":
+        with open("filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(512))
+            except OSError:
+                pass
+        try:
+            versions.add(folder)
+        except Exception as error:
+            print(type(error).__name__, error)
+    else:
+        versions.add(folder)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "my store"
+
+
+@pytest.fixture
+def versions(store: Path) -> Versions:
+    return Versions.open(store)
+
+
+@pytest.fixture
+def round_folder(store: Path) -> Path:
+    folder = store / "searches" / "a" / "rounds" / "round-00"
+    (folder / "weights").mkdir(parents=True)
+    (folder / "candidates.parquet").write_bytes(b"table " * 1000)
+    (folder / "round.json").write_text("{}", encoding="utf-8")
+    (folder / "weights" / "x.safetensors").write_bytes(b"weights " * 1000)
+    return folder
+
+
+def dvc(*arguments: str, folder: Path) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def directory_hash(folder: Path) -> str:
+    """Return DVC's hash of a folder: the MD5 of a JSON list of its files' MD5s, by path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    entries = [{"md5": md5(path.read_bytes()), "relpath": str(path.relative_to(folder))} for path in files]
+    return md5(json.dumps(entries, sort_keys=True).encode()) + ".dir"
+
+
+def test_version_has_dvc_hash_and_costs_no_second_copy(
+    store: Path, versions: Versions, round_folder: Path
+) -> None:
+    expected = directory_hash(round_folder)
+
+    assert versions.add(round_folder) == expected
+
+    assert expected in (round_folder.parent / "round-00.dvc").read_text(encoding="utf-8")
+    weights = round_folder / "weights" / "x.safetensors"
+    digest = md5(b"weights " * 1000)
+    cached = store / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    assert cached.samefile(weights)
+    assert weights.stat().st_mode & 0o222 == 0
+
+
+def test_dvc_command_line_finds_all_up_to_date(store: Path, versions: Versions, round_folder: Path) -> None:
+    versions.add(round_folder)
+    assert "up to date" in dvc("status", folder=store)
+    assert "false" in dvc("config", "core.analytics", folder=store).lower()
+
+
+def test_deleted_round_comes_back(versions: Versions, round_folder: Path) -> None:
+    versions.add(round_folder)
+    before = {path: path.read_bytes() for path in round_folder.rglob("*") if path.is_file()}
+    assert len(before) == 3
+    shutil.rmtree(round_folder)
+
+    versions.restore(round_folder)
+
+    assert {path: path.read_bytes() for path in round_folder.rglob("*") if path.is_file()} == before
+
+
+def test_replaced_file_makes_new_version_and_keeps_the_old(
+    store: Path, versions: Versions, round_folder: Path
+) -> None:
+    first = versions.add(round_folder)
+    pointer = round_folder.with_name("round-00.dvc")
+    old_pointer = pointer.read_text(encoding="utf-8")
+    write_text(round_folder / "round.json", '{"round": 1}')  # replaces the read-only file
+
+    second = versions.add(round_folder)
+
+    assert second != first
+    assert second == directory_hash(round_folder)
+    shutil.rmtree(round_folder)
+    pointer.write_text(old_pointer, encoding="utf-8")
+    versions.restore(round_folder)
+    assert (round_folder / "round.json").read_text(encoding="utf-8") == "{}"
+    assert Versions.open(store).add(round_folder) == first
+
+
+def test_restore_never_overwrites_a_changed_file(versions: Versions, round_folder: Path) -> None:
+    versions.add(round_folder)
+    write_text(round_folder / "round.json", "mine")
+
+    with pytest.raises(VersioningError, match=r"cannot restore .*round\.json"):
+        versions.restore(round_folder)
+
+    assert (round_folder / "round.json").read_text(encoding="utf-8") == "mine"
+
+
+def test_restore_says_when_the_content_is_lost(store: Path, versions: Versions, round_folder: Path) -> None:
+    versions.add(round_folder)
+    shutil.rmtree(round_folder)
+    shutil.rmtree(store / ".dvc" / "cache")
+    with pytest.raises(VersioningError, match=r"cannot restore .*round-00"):
+        versions.restore(round_folder)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda versions, store: versions.add(store / "absent"), "expected a folder or file to version"),
+        (lambda versions, store: versions.add(store), "expected something inside the store"),
+        (lambda versions, store: versions.add(store.parent), "expected something inside the store"),
+        (lambda versions, store: versions.restore(store / "searches"), r"found no .*searches\.dvc"),
+    ],
+)
+def test_wrong_paths(
+    store: Path, versions: Versions, act: Callable[[Versions, Path], object], message: str
+) -> None:
+    with pytest.raises(VersioningError, match=message):
+        act(versions, store)
+
+
+def test_versions_do_not_nest(versions: Versions, round_folder: Path) -> None:
+    versions.add(round_folder)
+    with pytest.raises(VersioningError, match=r"cannot add .*rounds"):
+        versions.add(round_folder.parent)
+
+
+def test_waits_for_another_process(store: Path, versions: Versions, round_folder: Path) -> None:
+    versions.add(round_folder)  # makes the folder of the lock
+    lock = store / ".dvc" / "tmp" / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(lock), "4"], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        started = time.monotonic()
+        with pytest.raises(VersioningError, match="another process keeps the DVC repository"):
+            Versions.open(store, lock_seconds=0).restore(round_folder)  # DVC waits for 3 s, then gives up
+        versions.restore(round_folder)  # waits longer than the other process works
+        assert 3.5 < time.monotonic() - started < 15
+
+
+def test_full_disk_is_a_storage_error(tmp_path: Path) -> None:
+    """A small file system of its own, filled to the last byte, in a process of its own."""
+    mount = "mount -t tmpfs -o size=800k none ."
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*inside, mount], cwd=tmp_path, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine lets nobody mount a small file system to fill")
+    command = f'{mount} && cd "$PWD" && exec {sys.executable} -c "$0"'
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [*inside, command, FILL_AND_ADD],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("StorageError"), done.stdout + done.stderr
+    assert "the disk is full; free some space" in done.stdout
+
+
+def test_add_works_inside_a_stage_of_a_surrounding_pipeline(tmp_path: Path) -> None:
+    """A git checkout with dvc.yaml at its root and a git-ignored store, as this project's own."""
+    stage = (
+        "from pathlib import Path; from tasks.versioning import Versions; store = Path('store');"
+        "folder = store / 'round-00'; folder.mkdir(parents=True); (folder / 'a').write_text('1');"
+        "Path('table.csv').write_text(Versions.open(store).add(folder))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    (tmp_path / "stage.py").write_text(stage, encoding="utf-8")
+    (tmp_path / "dvc.yaml").write_text(
+        f"stages:\n  search:\n    cmd: '{sys.executable} stage.py'\n    deps: [stage.py]\n"
+        "    outs:\n      - table.csv:\n          cache: false\n",
+        encoding="utf-8",
+    )
+    (tmp_path / ".gitignore").write_text("/store/\n", encoding="utf-8")
+    (tmp_path / ".dvcignore").write_text("/store\n", encoding="utf-8")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    dvc("init", "-q", folder=tmp_path)
+
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=tmp_path, env=environment, check=True)
+
+    written = (tmp_path / "table.csv").read_text(encoding="utf-8")
+    assert written == directory_hash(tmp_path / "store" / "round-00")
+    assert "up to date" in dvc("status", folder=tmp_path)
+    assert "up to date" in dvc("status", folder=tmp_path / "store")
+    untracked = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "store" not in untracked
