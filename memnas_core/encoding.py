@@ -55,6 +55,15 @@ class TokenLayout:
         later = self.inputs - first  # they come first, as the highest bit does
         return [*range(later), *range(self.inputs, self.inputs + later)]
 
+    @property
+    def swapped_columns(self) -> list[int]:
+        """The columns of a token in an order that swaps I1 with I2 and L1 with L2."""
+        operations = 2 * self.inputs
+        combiner = operations + 2 * len(OPERATIONS)
+        i1, i2 = range(self.inputs), range(self.inputs, operations)
+        l1, l2 = range(operations, combiner - len(OPERATIONS)), range(combiner - len(OPERATIONS), combiner)
+        return [*i2, *i1, *l2, *l1, *range(combiner, self.width)]
+
 
 class Token(NamedTuple):
     """A cell and where it stands.
@@ -164,9 +173,7 @@ def prefix_tree(architectures: Sequence[Architecture], layout: TokenLayout) -> P
     return PrefixTree(tokens, tuple(levels), ends)
 
 
-def _token_rows(
-    architectures: Sequence[Architecture], layout: TokenLayout
-) -> tuple[npt.NDArray[np.float32], _Indices]:
+def _token_rows(architectures: Sequence[Architecture], layout: TokenLayout) -> tuple[npt.NDArray[np.float32], _Indices]:
     """Return the bits of all distinct tokens, and each architecture's tokens as numbers, padded with -1."""
     distinct: dict[Token, int] = {}
     number_of: dict[Token, int] = {}  # by the cell as given: putting 300,000 cells in order takes long

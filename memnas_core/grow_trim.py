@@ -191,14 +191,13 @@ def apply(base: Architecture, move: Move) -> Architecture | None:
 
 
 def generate(
-    base: Architecture, round_number: int, max_cells: int, known: Collection[str] = ()
+    base: Architecture, round_number: int, known: Collection[str] = ()
 ) -> tuple[tuple[Candidate, ...], MoveCounts]:
     """Return the candidates of a round, each network once, and the counts of the moves behind them.
 
     Args:
         base: The network to grow and trim.
         round_number: The round, for the lineage.
-        max_cells: A base with so many cells in any block is not grown.
         known: Ids that are no candidates again, such as those of networks trained before; the base always is.
 
     Returns:
@@ -206,8 +205,7 @@ def generate(
     """
     base_id = base.arch_id
     seen = {base_id, *known}
-    may_grow = max(len(block.cells) for block in base.blocks) < max_cells
-    grown, trimmed, cut = list(growths(base)) if may_grow else [], list(trims(base)), list(edge_cuts(base))
+    grown, trimmed, cut = list(growths(base)), list(trims(base)), list(edge_cuts(base))
     candidates: list[Candidate] = []
     invalid = duplicates = 0
     for move in (*grown, *trimmed, *cut):

@@ -249,7 +249,7 @@ def test_accuracy(architecture: Architecture, weights: Path, dataset: Path, sett
     """
     data = open_dataset(dataset)
     device = choose_device(settings.device)
-    network = load_network(architecture, weights, data.info).to(device, memory_format=torch.channels_last)
+    network = load_network(architecture, weights, data.info).to(device).to(memory_format=torch.channels_last)
     return accuracy(network, data.test, Augmentation(data.info, settings, device), device)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memnas_core.errors import RecordError
+from memnas_core.measure import MemoryFigures
 from memnas_core.storage import replacing, storage_errors
 
 
@@ -70,6 +71,11 @@ class CandidateRow:
     training_seconds: float | None
     images_seen: int
     is_winner: bool
+
+    @property
+    def memory(self) -> MemoryFigures:
+        """The memory figures in one value."""
+        return MemoryFigures(self.param_bytes, self.paper_bytes, self.sequential_bytes, self.minimum_bytes)
 
 
 @dataclass(frozen=True, slots=True)

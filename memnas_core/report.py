@@ -27,7 +27,6 @@ from memnas_core.pictures import (
 from memnas_core.pictures.values import (
     FAILURES,
     NONE,
-    memory_of,
     shown_bytes,
     shown_change,
     shown_percent,
@@ -165,7 +164,7 @@ def _compare(
     yield _Comparison(
         "Validation accuracy in the search", shown_percent(before), shown_percent(after), points
     )
-    old, new = memory_of(seed), memory_of(chosen)
+    old, new = seed.memory, chosen.memory
     for name, theirs, ours in (
         ("Weights, bytes", old.param_bytes, new.param_bytes),
         ("Peak activations (paper), bytes", old.paper_bytes, new.paper_bytes),

@@ -11,7 +11,7 @@ from memnas_core.network_files import lifetime_table
 from memnas_core.records import CandidateRow
 from memnas_core.report import ChosenNetwork, ReportData, build_report
 from memnas_core.result_folder import SearchFolder
-from memnas_core.search import best_row, front_of, memory_of
+from memnas_core.search import best_row, front_of
 from memnas_core.storage import write_text
 
 
@@ -80,7 +80,7 @@ def _chosen(
         validation_accuracy=accuracy,
         test_accuracy=handed_over.test_accuracy if handed_over else None,
         retrained_epochs=handed_over.retrained_epochs if handed_over else None,
-        memory=memory_of(row),
+        memory=row.memory,
         history=training.history,
     )
     return network, handed_over.finished if handed_over else None

@@ -94,7 +94,7 @@ def generate_round(
         objective: Gives the element widths.
         known: Ids of networks whose training was begun before.
     """
-    candidates, counts = generate(base, number, 1000, known)
+    candidates, counts = generate(base, number, known)
     memory = [
         measure(c.architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
         for c in candidates
@@ -220,17 +220,12 @@ def _row(
     )
 
 
-def memory_of(row: CandidateRow) -> MemoryFigures:
-    """Return a row's memory figures."""
-    return MemoryFigures(row.param_bytes, row.paper_bytes, row.sequential_bytes, row.minimum_bytes)
-
-
 def trained_of(
     rows: Sequence[CandidateRow], objective: ObjectiveSettings
 ) -> tuple[tuple[Architecture, Performance], ...]:
     """Return what the controller may learn from: the candidates whose training succeeded."""
     return tuple(
-        (from_json(row.architecture), performance_of(memory_of(row), row.measured_accuracy, objective))
+        (from_json(row.architecture), performance_of(row.memory, row.measured_accuracy, objective))
         for row in rows
         if row.measured_accuracy is not None
     )
@@ -244,7 +239,7 @@ def next_base(rows: Sequence[CandidateRow], base: Base | None, objective: Object
     """
     for row in rows:
         if row.is_winner and row.measured_accuracy is not None:
-            performance = performance_of(memory_of(row), row.measured_accuracy, objective)
+            performance = performance_of(row.memory, row.measured_accuracy, objective)
             return Base(from_json(row.architecture), row.arch_id, performance)
     if base is None:
         found = ", ".join(row.status for row in rows)
@@ -355,7 +350,7 @@ def front_of(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> tupl
     """Return the Pareto front of all trained candidates: accuracy against weights and peak activations together."""
     trained = [row for row in rows if row.measured_accuracy is not None]
     costs = [
-        (-row.measured_accuracy, performance_of(memory_of(row), row.measured_accuracy, objective).total_bytes)
+        (-row.measured_accuracy, performance_of(row.memory, row.measured_accuracy, objective).total_bytes)
         for row in trained
         if row.measured_accuracy is not None
     ]
@@ -376,7 +371,7 @@ def best_row(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> Cand
 
     def value(row: CandidateRow) -> tuple[float, str]:
         assert row.measured_accuracy is not None, "the front holds trained candidates"
-        performance = performance_of(memory_of(row), row.measured_accuracy, objective)
+        performance = performance_of(row.memory, row.measured_accuracy, objective)
         return score(performance, seed, objective.accuracy_weight), row.arch_id
 
     return max(front_of(rows, objective), key=value)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
+from torch.utils.dlpack import from_dlpack
 
 from memnas_core.config import Device, TrainingSettings
 from memnas_core.data import Dataset, Split
@@ -108,7 +109,7 @@ def train(
         The outcome; the weights are in the network, which is left in evaluation mode.
     """
     device = choose_device(settings.device)
-    network.to(device, memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)
     images, labels = _tensors(dataset.train, device)
     augment = Augmentation(dataset.info, settings, device)
     generator = torch.Generator().manual_seed(seed)
@@ -189,4 +190,4 @@ def accuracy(network: nn.Module, split: Split, augment: Augmentation, device: to
 def _tensors(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return a split's images (uint8) and labels; on a CPU they stay in the shared memory map."""
     # DLPack takes read-only memory, which is what lets workers share one copy; nothing here writes to it.
-    return torch.from_dlpack(split.images).to(device), torch.from_dlpack(split.labels).to(device)
+    return from_dlpack(split.images).to(device), from_dlpack(split.labels).to(device)

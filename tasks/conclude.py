@@ -20,8 +20,8 @@ from memnas_core.network_files import network_files
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_folder import Chosen
 from memnas_core.result_report import write_report
-from memnas_core.search import best_row, front_of, memory_of
-from tasks.display import human_bytes
+from memnas_core.search import best_row, front_of
+from memnas_core.pictures.values import shown_bytes
 from tasks.recording import log_chosen
 from tasks.round_steps import run_training
 from tasks.session import Search
@@ -66,8 +66,8 @@ def conclude(search: Search) -> None:
         }
     )
     search.display.say(
-        f"Test accuracy {accuracy:.4f}, weights {human_bytes(row.param_bytes)}, peak activations "
-        f"{human_bytes(memory_of(row).activation_bytes(objective.activation_convention))} "
+        f"Test accuracy {accuracy:.4f}, weights {shown_bytes(row.param_bytes)}, peak activations "
+        f"{shown_bytes(row.memory.activation_bytes(objective.activation_convention))} "
         f"({objective.activation_convention})."
     )
 

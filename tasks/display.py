@@ -11,27 +11,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from memnas_core.pictures.values import shown_bytes, shown_seconds
 from memnas_core.records import RoundSummary
 from memnas_core.training import TrainingProgress
-
-
-def human_bytes(count: float) -> str:
-    """Return bytes in the unit that people read: 512 B, 12.3 kB, 4.56 MB (powers of 1000)."""
-    for unit in ("B", "kB", "MB"):
-        if count < 999.5:  # three digits would show more as 1e+03
-            return f"{count:.3g} {unit}" if count < 100 or unit != "B" else f"{count:.0f} B"
-        count /= 1000
-    return f"{count:.3g} GB"
-
-
-def human_seconds(seconds: float) -> str:
-    """Return a duration in words: 4.2 s, 3 min 20 s, 2 h 5 min."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 class Display:
@@ -113,7 +95,7 @@ class Display:
             f"round {summary.round}: {summary.candidates} candidates, {summary.trained} trained"
             + (f", {summary.failed} failed" if summary.failed else "")
             + f"; winner {summary.winner_id[:8]} ({summary.winner_move}): accuracy {summary.accuracy:.4f}, "
-            f"weights {human_bytes(summary.param_bytes)}, activations {human_bytes(summary.activation_bytes)}, "
-            f"score {summary.score:+.4f}; {human_seconds(summary.wall_seconds)}, "
+            f"weights {shown_bytes(summary.param_bytes)}, activations {shown_bytes(summary.activation_bytes)}, "
+            f"score {summary.score:+.4f}; {shown_seconds(summary.wall_seconds)}, "
             f"{summary.overhead_share:.1%} of it not training"
         )

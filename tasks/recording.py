@@ -13,7 +13,7 @@ from memnas_core.network_files import network_files
 from memnas_core.records import CandidateRow
 from memnas_core.result_folder import Chosen
 from memnas_core.search import Contender, best_row
-from tasks.display import human_bytes, human_seconds
+from memnas_core.pictures.values import shown_bytes, shown_seconds
 from tasks.session import Search
 from tasks.tracking import CandidateLog
 
@@ -28,8 +28,8 @@ def show_candidate(search: Search, contender: Contender, record: TrainingRecord)
     activations = contender.memory.activation_bytes(search.settings.objective.activation_convention)
     search.display.training_done(
         record.arch_id,
-        f"{result}  weights {human_bytes(contender.memory.param_bytes)}  activations {human_bytes(activations)}  "
-        f"{human_seconds(record.seconds)}  {contender.candidate.move}",
+        f"{result}  weights {shown_bytes(contender.memory.param_bytes)}  activations {shown_bytes(activations)}  "
+        f"{shown_seconds(record.seconds)}  {contender.candidate.move}",
     )
 
 

@@ -16,7 +16,7 @@ import urllib.request
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import urlsplit
 
 from memnas_core.errors import InputError, MemnasError, StorageError, TrackingError
@@ -39,6 +39,7 @@ _NO_PERMISSION = ("readonly database", "unable to open database", "Permission de
 _ADVICE = {
     "database is locked": "another program keeps it locked; end it and go on with --resume",
     "not a database": "it is damaged or something else; move it away, or set another tracking.uri",
+    "Max retries exceeded": "it no longer answers; start it again and go on with --resume",
     "out-of-date database schema": "another MLflow made it; bring it up to date with `mlflow db upgrade`",
 }
 
@@ -160,6 +161,7 @@ class UiServer:
         """
         check_port(host, port)
         self.address = f"http://{host}:{port}"
+        self._log = log
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
         command += ["--host", host, "--port", str(port)]
         # Its job runners would be eight more processes, and there are no jobs here.
@@ -169,14 +171,19 @@ class UiServer:
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
             )
         try:
-            self._wait_until_it_answers(log)
+            self._wait_until_it_answers()
         except BaseException:
             self.close()
             raise
 
-    def wait(self) -> None:
-        """Return when the server has ended by itself."""
-        self._process.wait()
+    def wait(self) -> NoReturn:
+        """Wait until the server ends by itself.
+
+        Raises:
+            TrackingError: It has; somebody ended it, or it failed.
+        """
+        code = self._process.wait()
+        raise TrackingError(f"the MLflow server at {self.address} ended with {code}; its log {self._log} says why")
 
     def close(self) -> None:
         """End the server with all its processes."""
@@ -194,10 +201,10 @@ class UiServer:
     ) -> None:
         self.close()
 
-    def _wait_until_it_answers(self, log: Path) -> None:
+    def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
             with suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=1):
                 return
             time.sleep(0.1)
-        raise TrackingError(f"the MLflow server at {self.address} did not start; its log {log} says why")
+        raise TrackingError(f"the MLflow server at {self.address} did not start; its log {self._log} says why")

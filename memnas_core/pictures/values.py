@@ -1,11 +1,10 @@
 """Figures as words: how pictures and the report write bytes, accuracies and times."""
 
 from memnas_core.config import ActivationConvention
-from memnas_core.measure import MemoryFigures
 from memnas_core.records import CandidateRow, Status
 
-KIB = 1024
-MIB = 1024 * KIB
+KILO = 1000
+MEGA = 1000 * KILO
 NONE = "–"
 
 FAILURES = frozenset((Status.DIVERGED, Status.OUT_OF_MEMORY, Status.WORKER_LOST))
@@ -13,16 +12,16 @@ FAILURES = frozenset((Status.DIVERGED, Status.OUT_OF_MEMORY, Status.WORKER_LOST)
 
 
 def shown_bytes(count: int) -> str:
-    """Return bytes in the largest unit that leaves at least four of them, such as `96.5 KiB`."""
+    """Return bytes in the largest unit that leaves at least one of them, such as `96.5 kB` (powers of 1000)."""
     unit, name = byte_unit(count)
     return f"{count} B" if unit == 1 else f"{count / unit:,.1f} {name}"
 
 
 def byte_unit(count: int) -> tuple[int, str]:
     """Return the unit that suits a number of bytes, and its name."""
-    if count >= 4 * MIB:
-        return MIB, "MiB"
-    return (KIB, "KiB") if count >= 4 * KIB else (1, "B")
+    if count >= MEGA:
+        return MEGA, "MB"
+    return (KILO, "kB") if count >= KILO else (1, "B")
 
 
 def shown_percent(share: float | None) -> str:
@@ -49,11 +48,6 @@ def shown_seconds(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def memory_of(row: CandidateRow) -> MemoryFigures:
-    """Return the memory figures of a candidate's row."""
-    return MemoryFigures(row.param_bytes, row.paper_bytes, row.sequential_bytes, row.minimum_bytes)
-
-
 def total_bytes(row: CandidateRow, convention: ActivationConvention) -> int:
     """Return a candidate's weights and its peak activations under one convention together, in bytes."""
-    return row.param_bytes + memory_of(row).activation_bytes(convention)
+    return row.param_bytes + row.memory.activation_bytes(convention)

@@ -113,7 +113,7 @@ def test_a_rounds_work_does_not_grow_with_the_shared_base(cells: int) -> None:
     base = seed_architecture(strides, filters=4)
     for _ in range(cells - 1):
         base = Architecture(tuple(Block((*block.cells, CONV), block.stride) for block in base.blocks), 4)
-    candidates, counts = generate(base, round_number=1, max_cells=9)
+    candidates, counts = generate(base, round_number=1)
     grown = [candidate.architecture for candidate in candidates if candidate.move.startswith("grow")]
     tree = prefix_tree(grown, layout_of(grown))
     # The base's cells once for all, then for each grown candidate its own new cell in each block.
@@ -152,6 +152,14 @@ def test_columns_of_later_inputs_make_wide_tokens_narrow() -> None:
         trimmed = np.delete(token.bits(wide), wide.input_columns(2))
         np.testing.assert_array_equal(trimmed, token.bits(narrow))
     assert wide.input_columns(5) == []
+
+
+def test_swapped_columns_are_the_cell_with_its_branches_swapped() -> None:
+    layout = TokenLayout(inputs=3, blocks=2)
+    for cell in (CONV, LATER, CUT):
+        swapped = cell._replace(first=cell.second, second=cell.first)
+        expected = Token(1, 2, swapped).bits(layout)
+        np.testing.assert_array_equal(Token(1, 2, cell).bits(layout)[layout.swapped_columns], expected)
 
 
 def test_layout_is_the_narrowest() -> None:

@@ -288,7 +288,7 @@ def test_trims_agree_with_naive_removal() -> None:
 
 def test_counts_of_the_first_round_by_hand() -> None:
     base = seed_architecture((1, 2, 1, 2, 1), 16)
-    candidates, counts = generate(base, round_number=1, max_cells=6)
+    candidates, counts = generate(base, round_number=1)
     # 14 branches (2 inputs x 7 operations): 14 * 15 / 2 = 105 unordered pairs, times sum and concat. The half
     # of 784 that is not included is invalid, the rest repeats a swapped pair.
     assert counts.grown == 784
@@ -303,7 +303,7 @@ def test_counts_of_the_first_round_by_hand() -> None:
 
 def test_candidates_are_new_valid_and_different() -> None:
     base = random_walk(random.Random(6), 9, strides=(1, 2))
-    candidates, counts = generate(base, round_number=3, max_cells=9)
+    candidates, counts = generate(base, round_number=3)
     ids = [candidate.arch_id for candidate in candidates]
     assert len(set(ids)) == len(ids) == counts.unique
     assert base.arch_id not in ids
@@ -316,7 +316,7 @@ def test_candidates_are_new_valid_and_different() -> None:
 
 def test_lineage_names_the_move() -> None:
     base = one_block(cell(0, 0), cell(1, 0, combiner=CONCAT))
-    candidates, _ = generate(base, 1, max_cells=6)
+    candidates, _ = generate(base, 1)
     by_move = {candidate.move: candidate.architecture for candidate in candidates}
     grown = by_move["grow 0:conv_3x3 2:max_pool_3x3 concat"]
     assert grown.blocks[0].cells[-1] == Cell(
@@ -332,7 +332,7 @@ def test_lineage_names_the_move() -> None:
 
 def test_every_move_of_a_round_leads_to_a_candidate_or_a_known_network() -> None:
     base = random_walk(random.Random(8), 5, strides=(1, 2))
-    candidates, counts = generate(base, 1, max_cells=9)
+    candidates, counts = generate(base, 1)
     known = {base.arch_id} | {candidate.arch_id for candidate in candidates}
     invalid = 0
     for move in [*growths(base), *trims(base), *edge_cuts(base)]:
@@ -344,24 +344,14 @@ def test_every_move_of_a_round_leads_to_a_candidate_or_a_known_network() -> None
 
 def test_known_networks_are_no_candidates_again() -> None:
     base = seed_architecture((1, 2), 4)
-    candidates, counts = generate(base, 1, max_cells=6)
+    candidates, counts = generate(base, 1)
     known = {candidate.arch_id for candidate in candidates[::3]}
-    fewer, fewer_counts = generate(base, 2, max_cells=6, known=known)
+    fewer, fewer_counts = generate(base, 2, known=known)
     assert {c.arch_id for c in fewer} == {c.arch_id for c in candidates} - known
     assert fewer_counts.duplicates == counts.duplicates + len(known)
     assert fewer_counts.unique == len(fewer)
 
 
-@pytest.mark.parametrize(("max_cells", "grown"), [(3, 0), (4, 1764)])
-def test_a_base_with_the_most_cells_is_trimmed_only(max_cells: int, grown: int) -> None:
-    three = cell(0, 0), cell(1, 0), cell(2, 0)
-    base = Architecture((Block(three, 1), Block(three[:2], 1)), 4)
-    candidates, counts = generate(base, 1, max_cells=max_cells)
-    assert counts.grown == grown
-    assert counts.trimmed == (6 + 3 + 3) + (4 + 2 + 2)
-    assert any(candidate.move.startswith("grow") for candidate in candidates) == bool(grown)
-
-
 def test_the_same_round_twice_is_the_same() -> None:
     base = random_walk(random.Random(9), 6)
-    assert generate(base, 1, 9) == generate(base, 1, 9)
+    assert generate(base, 1) == generate(base, 1)

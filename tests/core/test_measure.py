@@ -54,7 +54,7 @@ def test_figures_equal_those_of_the_whole_graph() -> None:
 def test_figures_of_a_whole_round_equal_those_of_the_whole_graphs() -> None:
     # Candidates share cached figures, each must get its own.
     base = random_walk(random.Random(4), 8, strides=(1, 2), filters=3)
-    candidates, _ = generate(base, 1, max_cells=9)
+    candidates, _ = generate(base, 1)
     shape = Shape(2, 8, 8)
     for candidate in candidates[::2]:
         assert measure(candidate.architecture, shape, 5, 4, 4) == of_whole_graph(

@@ -143,7 +143,7 @@ def test_what_is_in_memory_at_the_peak_is_coloured() -> None:
 def test_the_peak_is_written_out(table: LifetimeTable) -> None:
     (text,) = (text for text in words(read(lifetime_svg(table, "title"))) if text.startswith("peak"))
     step = table.profile.index(max(table.profile)) + 1
-    assert re.fullmatch(rf"peak {table.peak:,} bytes( \(.* KiB\))? at step {step}", text)
+    assert re.fullmatch(rf"peak {table.peak:,} bytes( \(.* kB\))? at step {step}", text)
 
 
 def test_the_row_of_memory_is_figure_3s() -> None:

@@ -71,10 +71,7 @@ def test_scikit_learn_agrees(k: int) -> None:
 def test_kendall_tau_counts_pairs() -> None:
     rng = np.random.default_rng(3)
     true, predicted = rng.integers(0, 8, 40).astype(float), rng.integers(0, 8, 40).astype(float)
-    signs = [
-        (np.sign(true[i] - true[j]), np.sign(predicted[i] - predicted[j]))
-        for i, j in combinations(range(40), 2)
-    ]
+    signs = [(np.sign(true[i] - true[j]), np.sign(predicted[i] - predicted[j])) for i, j in combinations(range(40), 2)]
     agreement = sum(a * b for a, b in signs)
     untied = np.sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
     assert kendall_tau(true, predicted) == pytest.approx(agreement / untied)
@@ -119,7 +116,7 @@ def test_a_random_order_scores_well_above_zero(k: int, published_ap: float) -> N
     """
     rng = np.random.default_rng(k)
     for n, tolerance in ((401, 0.001), (390, 0.008)):
-        assert average_precision(np.arange(n), np.zeros(n), k) == pytest.approx(published_ap, abs=tolerance)
+        assert average_precision(np.arange(float(n)), np.zeros(n), k) == pytest.approx(published_ap, abs=tolerance)
     true = np.arange(390.0)
     orders = [rng.permutation(390).astype(float) for _ in range(300)]
     for measure in (average_precision, ndcg):
@@ -142,9 +139,7 @@ def test_a_constant_agrees_with_no_order() -> None:
         ([1.0, 2.0], [1.0, 2.0], 3, "1 to n = 2"),
     ],
 )
-def test_impossible_figures_are_refused(
-    true: list[float], predicted: list[float], k: int, message: str
-) -> None:
+def test_impossible_figures_are_refused(true: list[float], predicted: list[float], k: int, message: str) -> None:
     for measure in (average_precision, ndcg):
         with pytest.raises(InputError, match=message):
             measure(true, predicted, k)

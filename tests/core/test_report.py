@@ -37,7 +37,7 @@ def made_up_search(seed: int, rounds: int, trained: int) -> ReportData:
     winner = rows[0]
     networks = {base.arch_id: base}
     for number in range(1, rounds + 1):
-        candidates, counts = generate(base, number, SETTINGS.search.max_cells, networks)
+        candidates, counts = generate(base, number, networks)
         picked = rng.sample(candidates, trained)
         networks |= {candidate.arch_id: candidate.architecture for candidate in picked}
         previous = winner

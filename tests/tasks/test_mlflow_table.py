@@ -13,6 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from memnas_core.errors import TrackingError
 from memnas_core.records import Status
 from tasks.tracking import CandidateLog, Tracker
 
@@ -68,37 +69,51 @@ COLUMNS = {
 }
 
 
+def candidate(
+    name: str,
+    number: int,
+    status: Status,
+    accuracy: float | None,
+    weights: int,
+    peak: int,
+    _score: float | None,
+    predicted: float | None,
+    picture: Path,
+) -> CandidateLog:
+    return CandidateLog(
+        arch_id=f"{name}{'f' * 10}",
+        name=name,
+        round=number,
+        parent_id="",
+        move=f"move to {name}",
+        status=status,
+        param_bytes=weights,
+        paper_bytes=peak,
+        sequential_bytes=peak,
+        minimum_bytes=peak,
+        peak_bytes=peak,
+        predicted_rank=1,
+        predicted_score=predicted,
+        predicted_accuracy=None,
+        accuracy=accuracy,
+        training_seconds=2.0,
+        images_seen=1000,
+        history=(),
+        artifacts=(picture,),
+    )
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the store of a search that was recorded as any other."""
     store = tmp_path_factory.mktemp("table") / "store"
     picture = store / "architecture.svg"
     tracker = Tracker.connect(None, store, "memnas")
-    picture.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
+    picture.write_text("<svg xmlns='http://www.w3.org/2000/svg' width='123' height='45'/>", encoding="utf-8")
     with tracker.search("digits", {"search.seed": "0"}, {}) as search:
         for name, number, status, accuracy, weights, peak, score, predicted in CANDIDATES:
-            candidate = CandidateLog(
-                arch_id=f"{name}{'f' * 10}",
-                name=name,
-                round=number,
-                parent_id="",
-                move=f"move to {name}",
-                status=status,
-                param_bytes=weights,
-                paper_bytes=peak,
-                sequential_bytes=peak,
-                minimum_bytes=peak,
-                peak_bytes=peak,
-                predicted_rank=1,
-                predicted_score=predicted,
-                predicted_accuracy=None,
-                accuracy=accuracy,
-                training_seconds=2.0,
-                images_seen=1000,
-                history=(),
-                artifacts=(picture,),
-            )
-            run = tracker.log_candidate(tracker.start_round(search, number), candidate)
+            log = candidate(name, number, status, accuracy, weights, peak, score, predicted, picture)
+            run = tracker.log_candidate(tracker.start_round(search, number), log)
             if score is not None:
                 tracker.update_scores(run, score, rank=1)
         for number in range(3):
@@ -140,7 +155,6 @@ def page(ui: tuple[subprocess.Popen[str], str]) -> Iterator[Page]:
         page.set_default_timeout(PATIENCE_MS)
         page.goto(ui[1])
         page.wait_for_selector(".ag-center-cols-container [role=row]")
-        page.screenshot(path="/tmp/trk/table2.png")
         yield page
         browser.close()
 
@@ -175,18 +189,40 @@ def test_lists_all_candidates_and_nothing_else_best_first(page: Page) -> None:
 def test_candidate_page_shows_its_picture(page: Page) -> None:
     page.get_by_role("link", name="c1", exact=True).click()
     page.get_by_role("tab", name="Artifacts").click()
-    page.get_by_text("architecture.svg").first.wait_for()
+    page.get_by_text("architecture.svg").first.click()
+    page.wait_for_function("[...document.images].some(image => image.naturalWidth === 123)")
 
 
-@pytest.mark.usefixtures("page")  # last, or the page would lose its server
-def test_ctrl_c_leaves_no_process(ui: tuple[subprocess.Popen[str], str]) -> None:
+def test_record_over_http_is_silent_and_says_when_the_server_is_gone(
+    store: Path,
+    ui: tuple[subprocess.Popen[str], str],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also the end of `memnas ui`: Ctrl-C leaves no process. So this test comes last."""
     process, url = ui
+    address = url.partition("/#/")[0]
+    tracker = Tracker.connect(address, store, "memnas")
+    assert tracker.table_url() == url
+    search = tracker.start_search("over http", {"search.seed": "0"}, {})
+    round_run = tracker.start_round(search, 1)
+    run = tracker.log_candidate(round_run, candidate(*CANDIDATES[0], store / "architecture.svg"))
+    tracker.end(round_run, "FINISHED")
+    assert (
+        Tracker.connect(None, store, "memnas").log_candidate(round_run, candidate(*CANDIDATES[0], store))
+        == run
+    )
+
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     assert len(family) >= 2
     process.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
     assert process.wait() == 0
-    port = int(url.split(":")[2].split("/")[0])
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
+        assert probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) != 0
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with pytest.raises(TrackingError, match="it no longer answers; start it again and go on with --resume"):
+        tracker.end(search, "FINISHED")
+    assert capfd.readouterr() == ("", "")
