@@ -10,6 +10,7 @@ from memnas_core.data import check_image_size
 from memnas_core.errors import InputError
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.result_folder import SearchFolder
+from memnas_core.training import choose_device
 
 LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
 
@@ -50,6 +51,7 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
     name, folder = find_search(settings, name)
     strides = seed_architecture(settings.network.strides, settings.network.filters)
     check_image_size(settings.data, strides.reduction)
+    choose_device(settings.training.device)
     folder.check(settings, resume)
     return Plan(settings, name, folder)
 

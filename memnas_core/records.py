@@ -171,7 +171,7 @@ def read_candidates(path: Path) -> tuple[CandidateRow, ...]:
     try:
         table = pq.read_table(path)
         if table.schema.names != CANDIDATE_SCHEMA.names:
-            raise RecordError(f"{path}: expected the columns {CANDIDATE_SCHEMA.names}, found {table.schema.names}")
+            raise ValueError(f"the columns {', '.join(table.schema.names)}")
         return tuple(CandidateRow(**{**row, "status": Status(row["status"])}) for row in table.to_pylist())
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RecordError(

@@ -20,6 +20,7 @@ from torch.utils.dlpack import from_dlpack
 from memnas_core.config import Device, TrainingSettings
 from memnas_core.data import Dataset, Split
 from memnas_core.data.augmentation import Augmentation
+from memnas_core.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +84,15 @@ class TrainingOutcome:
 
 
 def choose_device(wanted: Device) -> torch.device:
-    """Return the device that the settings name; `auto` is CUDA where there is one."""
+    """Return the device that the settings name; `auto` is CUDA where there is one.
+
+    Raises:
+        SettingsError: CUDA is wanted and there is none.
+    """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("training.device: expected a CUDA device, found none that torch can use; set auto or cpu")
     return torch.device(wanted)
 
 
