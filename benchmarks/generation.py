@@ -58,10 +58,7 @@ def random_base(rng: random.Random, cells: int) -> Architecture:
     """Return a random architecture with so many cells in every block."""
     base = seed_architecture(STRIDES, FILTERS)
     while {len(block.cells) for block in base.blocks} != {cells}:
-        if rng.random() < 0.7:
-            move = _random_growth(rng, base)
-        else:
-            move = rng.choice([*trims(base), *edge_cuts(base)])
+        move = _random_growth(rng, base) if rng.random() < 0.7 else rng.choice([*trims(base), *edge_cuts(base)])
         changed = apply(base, move)
         if changed is not None and max(len(block.cells) for block in changed.blocks) <= cells:
             base = changed
@@ -69,9 +66,7 @@ def random_base(rng: random.Random, cells: int) -> Architecture:
 
 
 def _random_growth(rng: random.Random, base: Architecture) -> Move:
-    first, second = (
-        Branch(rng.randrange(available_inputs(base)), rng.choice(GROWABLE_OPERATIONS)) for _ in range(2)
-    )
+    first, second = (Branch(rng.randrange(available_inputs(base)), rng.choice(GROWABLE_OPERATIONS)) for _ in range(2))
     return Move(MoveKind.GROW, added=Cell(first, second, rng.choice(list(Combiner)), included=True))
 
 
@@ -121,9 +116,7 @@ def _cpu_model() -> str:
 
 
 @click.command(help="Print candidates a second for generating and measuring a round.")
-@click.option(
-    "--cells", multiple=True, type=click.IntRange(1), default=(1, 2, 3, 4, 5, 6, 8), show_default=True
-)
+@click.option("--cells", multiple=True, type=click.IntRange(1), default=(1, 2, 3, 4, 5, 6, 8), show_default=True)
 @click.option("--bases", type=click.IntRange(1), default=5, show_default=True, help="Random bases a row.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")

@@ -57,7 +57,7 @@ def search(params: Path, overrides: tuple[str, ...], images: Path | None, name: 
     if plan.is_finished:
         click.echo(f"This search is finished. Report: {plan.folder.report}")
         return
-    click.echo(f"Searching on {plan.name}; results go to {plan.folder.path}")
+    click.echo(f"Searching on {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
     from flows.interrupt import ending_on_signals
 
     with ending_on_signals(f"Stopped before the search of {plan.name} began."):

@@ -45,7 +45,7 @@ def ending_on_signals(farewell: str) -> Iterator[list[Callable[[], None]]]:
         sys.stderr.write(("\x1b[?25h" if sys.stderr.isatty() else "") + f"\n{farewell}\n")
         sys.stderr.flush()
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def leave(_number: int, _frame: FrameType | None) -> None:
         for ignored in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ignored, signal.SIG_IGN)
         _give_it(GRACE_SECONDS, say_last_words)

@@ -47,9 +47,7 @@ class Network:
     help=f"Outputs of the classifier.  [default: {DEFAULT_CLASSES}, or what the torchvision network has]",
 )
 @click.option("--weight-bytes", type=click.IntRange(min=1), default=4, show_default=True, help="Of a weight.")
-@click.option(
-    "--activation-bytes", type=click.IntRange(min=1), default=4, show_default=True, help="Of an activation."
-)
+@click.option("--activation-bytes", type=click.IntRange(min=1), default=4, show_default=True, help="Of an activation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; all sizes are bytes.")
 @click.option(
     "--plot",
@@ -183,9 +181,7 @@ def _print_report(report: MemoryReport, unread_parameters: int) -> None:
         click.echo(f"minimum is the best order found; no order needs less than {bound:,} bytes")
     for conventions, steps in _alike(report.at_peak).items():
         click.echo(f"\nat the peak under {' and '.join(conventions)}: {_shown_steps(steps)}")
-        rows = [
-            (tensor.name, _shown_shape(tensor.shape), *_size(tensor.bytes)) for tensor in steps[0].tensors
-        ]
+        rows = [(tensor.name, _shown_shape(tensor.shape), *_size(tensor.bytes)) for tensor in steps[0].tensors]
         _print_table(("tensor", "shape", "bytes", ""), rows)
 
 

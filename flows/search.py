@@ -1,17 +1,22 @@
 """The whole search as a Prefect flow: prepare, rounds, conclude."""
 
+import math
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
-from prefect import flow
+from prefect import flow, get_client
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
 
 from flows.interrupt import ending_on_signals
 from flows.round import search_round, seed_round
 from flows.start import plan_search
 from memnas_core.config import flat
 from memnas_core.environment import machine, versions
+from memnas_core.pictures.values import shown_seconds
 from memnas_core.result_folder import Start
 from memnas_core.search import completion
 from tasks.conclude import conclude
@@ -60,7 +65,8 @@ def memnas_search(
         search.run = stack.enter_context(
             tracker.search(f"{plan.name} {begun:%Y-%m-%d %H:%M:%S}", flat(settings), {"folder": str(folder.path)})
         )
-        last_words.append(lambda: tracker.end(search.run, "KILLED"))
+        run_id = str(flow_run.id)
+        last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id)]
         run_rounds(search)
         conclude(search)
         display.say(f"Report: {folder.report}")
@@ -72,6 +78,23 @@ def farewell(name: str) -> str:
     return f"Stopped; nothing finished is lost. Go on with: memnas search --name {name} --resume"
 
 
+def expected_time(search: Search) -> str:
+    """Return a line that says how long the rounds may take, from the time of the first training."""
+    settings = search.settings.search
+    turns = math.ceil(settings.top_k / search.workers.count)
+    seconds = settings.rounds * turns * search.rounds[0].training_cpu_seconds
+    return (
+        f"At the seed's speed {settings.rounds} rounds of {settings.top_k} trainings on {search.workers.count} workers "
+        f"take about {shown_seconds(seconds)}; larger networks take longer."
+    )
+
+
+def mark_cancelled(flow_run_id: str) -> None:
+    """Tell Prefect that a flow run was stopped; it cannot know."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(flow_run_id), Cancelled(message="stopped by a signal"), force=True)
+
+
 def run_rounds(search: Search) -> None:
     """Go through the rounds, after those that an earlier process has finished, until a criterion is met."""
     load_finished_rounds(search)
@@ -79,6 +102,7 @@ def run_rounds(search: Search) -> None:
     search.display.begin_search(settings.rounds, done=max(0, len(search.rounds) - 1))
     if not search.rounds:
         seed_round(search)
+        search.display.say(expected_time(search))
     while (reason := completion(settings, search.base.architecture, search.rounds, search.images_seen)) is None:
         search_round(search, number=len(search.rounds))
     search.display.say(f"The search ends: {reason}.")

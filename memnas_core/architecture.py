@@ -130,9 +130,7 @@ class Block:
                     f"cell {number}: expected to be read or included in the block's output; it is neither"
                 )
         if not any(cell.included for cell in self.cells):
-            raise ArchitectureError(
-                "cells: expected at least one that is included in the block's output, found none"
-            )
+            raise ArchitectureError("cells: expected at least one that is included in the block's output, found none")
 
 
 @dataclass(frozen=True, slots=True)

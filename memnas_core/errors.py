@@ -37,6 +37,10 @@ class ResumeError(InputError):
     """A search cannot go on from what is on disk, or would overwrite it."""
 
 
+class TrainingError(MemnasError):
+    """The first network could not be trained, so that nothing can be relative to it."""
+
+
 class RecordError(MemnasError):
     """A file that memnas wrote is missing, truncated or was changed."""
 

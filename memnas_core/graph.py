@@ -274,18 +274,12 @@ def _lower_branch(
     if operation in _CONVOLUTIONS:
         kernel, dilation, depthwise = _CONVOLUTIONS[operation]
         groups = channels if depthwise else 1
-        yield Layer(
-            name, LayerKind.CONV, (source,), channels, output, kernel, (step, step), dilation, groups, number
-        )
+        yield Layer(name, LayerKind.CONV, (source,), channels, output, kernel, (step, step), dilation, groups, number)
     elif operation is Operation.FACTORIZED_7X7:
         narrow = Shape(filters, shape.height, shape.width // step)
-        row = Layer(
-            f"{name}_1x7", LayerKind.CONV, (source,), channels, narrow, (1, 7), (1, step), block=number
-        )
+        row = Layer(f"{name}_1x7", LayerKind.CONV, (source,), channels, narrow, (1, 7), (1, step), block=number)
         yield row
-        yield Layer(
-            f"{name}_7x1", LayerKind.CONV, (row.name,), filters, output, (7, 1), (step, 1), block=number
-        )
+        yield Layer(f"{name}_7x1", LayerKind.CONV, (row.name,), filters, output, (7, 1), (step, 1), block=number)
     elif operation in _POOLS:
         yield Layer(name, _POOLS[operation], (source,), channels, output, (3, 3), (step, step), block=number)
     elif step > 1:

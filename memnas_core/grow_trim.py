@@ -119,9 +119,7 @@ def count_growths(base: Architecture) -> int:
 def count_trims(base: Architecture) -> int:
     """Return Eq. 2, the sum over blocks of layers, cells and outputs in the final concatenation."""
     return sum(
-        sum(len(cell.branches) for cell in block.cells)
-        + len(block.cells)
-        + sum(cell.included for cell in block.cells)
+        sum(len(cell.branches) for cell in block.cells) + len(block.cells) + sum(cell.included for cell in block.cells)
         for block in base.blocks
     )
 
@@ -129,9 +127,7 @@ def count_trims(base: Architecture) -> int:
 def growths(base: Architecture) -> Iterator[Move]:
     """Yield the growing moves, exactly as many as Eq. 1 counts (ordered pairs of branches)."""
     branches = [
-        Branch(number, operation)
-        for number in range(available_inputs(base))
-        for operation in GROWABLE_OPERATIONS
+        Branch(number, operation) for number in range(available_inputs(base)) for operation in GROWABLE_OPERATIONS
     ]
     for first, second, combiner, included in product(branches, branches, Combiner, (True, False)):
         yield Move(MoveKind.GROW, added=Cell(first, second, combiner, included))
@@ -260,8 +256,7 @@ def _cascade(cells: list[Cell | None]) -> tuple[Cell, ...]:
         if cell is not None:
             number_of[position] = len(left) + 1
             first, second = (
-                branch and Branch(number_of[branch.input], branch.operation)
-                for branch in (cell.first, cell.second)
+                branch and Branch(number_of[branch.input], branch.operation) for branch in (cell.first, cell.second)
             )
             left.append(Cell(first, second, cell.combiner, cell.included).ordered())
     return tuple(left)

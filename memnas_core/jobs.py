@@ -204,7 +204,10 @@ def run(job: TrainingJob) -> TrainingRecord:
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        status, message = Status.OUT_OF_MEMORY, f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}"
+        status, message = (
+            Status.OUT_OF_MEMORY,
+            f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}",
+        )
     finally:
         progress_path.unlink(missing_ok=True)
     record = TrainingRecord(

@@ -92,9 +92,7 @@ class Peaks(NamedTuple):
     minimum: int
 
 
-def peak_activation_bytes(
-    layers: Layers, sizes: Sizes, convention: str, order: Sequence[str] | None = None
-) -> int:
+def peak_activation_bytes(layers: Layers, sizes: Sizes, convention: str, order: Sequence[str] | None = None) -> int:
     """Return the peak activation memory of a graph in bytes.
 
     Args:
@@ -137,9 +135,7 @@ def minimum_peak(layers: Layers, sizes: Sizes) -> tuple[int, tuple[str, ...]]:
     return found.bytes, found.order
 
 
-def lifetimes(
-    layers: Layers, sizes: Sizes, convention: str, order: Sequence[str] | None = None
-) -> LifetimeTable:
+def lifetimes(layers: Layers, sizes: Sizes, convention: str, order: Sequence[str] | None = None) -> LifetimeTable:
     """Return the lifetime of every tensor and the memory of every step.
 
     Arguments and errors as `peak_activation_bytes`.

@@ -124,9 +124,7 @@ def _peak_steps(table: LifetimeTable, shapes: Mapping[str, tuple[int, ...]]) -> 
     steps = []
     for step, (used, layers) in enumerate(zip(table.profile, table.steps, strict=True), start=1):
         if used == table.peak:
-            alive = sorted(
-                (row for row in table.rows if row.born <= step <= row.last), key=lambda row: -row.bytes
-            )
+            alive = sorted((row for row in table.rows if row.born <= step <= row.last), key=lambda row: -row.bytes)
             tensors = tuple(LiveTensor(row.tensor, tuple(shapes[row.tensor]), row.bytes) for row in alive)
             steps.append(PeakStep(step, layers, tensors))
     return tuple(steps)

@@ -169,9 +169,7 @@ class _Recorder(TorchDispatchMode):
         keys = map(self._key, _tensors(result))
         return frozenset(self._activations[key] for key in keys if key in self._activations)
 
-    def _note(
-        self, func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object], result: object
-    ) -> None:
+    def _note(self, func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object], result: object) -> None:
         read = [self._key(tensor) for tensor in _tensors((args, kwargs))]
         written = {self._key(tensor): tensor for tensor in _tensors(_overwritten(func, args, kwargs))}
         written |= {key: tensor for tensor in _tensors(result) if (key := self._key(tensor)) not in read}

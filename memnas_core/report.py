@@ -130,9 +130,7 @@ def build_report(data: ReportData) -> str:
     )
     wanted = (data.chosen.round, data.chosen.arch_id)
     seed = _find(trained, "the seed (round 0)", lambda row: row.round == 0)
-    chosen = _find(
-        trained, f"the chosen {data.chosen.arch_id}", lambda row: (row.round, row.arch_id) == wanted
-    )
+    chosen = _find(trained, f"the chosen {data.chosen.arch_id}", lambda row: (row.round, row.arch_id) == wanted)
     convention = data.settings.objective.activation_convention
     return _template().render(
         data=data,
@@ -156,14 +154,10 @@ def _find(trained: Sequence[CandidateRow], name: str, fits: Callable[[CandidateR
     raise RecordError(f"candidates: expected {name} among the {len(trained)} trained ones, found none")
 
 
-def _compare(
-    seed: CandidateRow, chosen: CandidateRow, convention: ActivationConvention
-) -> Iterator[_Comparison]:
+def _compare(seed: CandidateRow, chosen: CandidateRow, convention: ActivationConvention) -> Iterator[_Comparison]:
     before, after = seed.measured_accuracy or 0.0, chosen.measured_accuracy or 0.0
     points = f"{100 * (after - before):+.2f} points".replace("-", "−")
-    yield _Comparison(
-        "Validation accuracy in the search", shown_percent(before), shown_percent(after), points
-    )
+    yield _Comparison("Validation accuracy in the search", shown_percent(before), shown_percent(after), points)
     old, new = seed.memory, chosen.memory
     for name, theirs, ours in (
         ("Weights, bytes", old.param_bytes, new.param_bytes),

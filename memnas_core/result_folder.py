@@ -1,12 +1,12 @@
 """The folder of one search: what is in it, and how a search starts or goes on there.
 
-    settings.yaml                     what the search was told
-    start.json                        data set, versions and machine
-    trainings/KEY/                    finished trainings (memnas_core.jobs)
-    rounds/round-NN/                  candidates.parquet, round.json, weights/ID.safetensors; versioned by DVC
-    rounds.csv, candidates.csv, front.csv, metrics.json
-    chosen/                           chosen.json, architecture.json, training.json, weights.safetensors, pictures
-    report.html
+settings.yaml                     what the search was told
+start.json                        data set, versions and machine
+trainings/KEY/                    finished trainings (memnas_core.jobs)
+rounds/round-NN/                  candidates.parquet, round.json, weights/ID.safetensors; versioned by DVC
+rounds.csv, candidates.csv, front.csv, metrics.json
+chosen/                           chosen.json, architecture.json, training.json, weights.safetensors, pictures
+report.html
 """
 
 import csv
@@ -119,7 +119,9 @@ class SearchFolder:
             ours = {self.trainings.name, self._start.name}  # a search that ended while it began leaves them
             found = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
             if any(name not in ours and not name.startswith(".") for name in found):
-                raise ResumeError(f"{self.path}: expected a search or nothing, found other files; choose another --name")
+                raise ResumeError(
+                    f"{self.path}: expected a search or nothing, found other files; choose another --name"
+                )
             return
         theirs = self.settings()
         if settings.result_digest() != theirs.result_digest():
@@ -212,9 +214,7 @@ class SearchFolder:
         """Return where the weights of a trained candidate are."""
         return self.round_folder(number) / "weights" / f"{arch_id}.safetensors"
 
-    def write_round(
-        self, summary: RoundSummary, rows: Sequence[CandidateRow], trainings: dict[str, Path]
-    ) -> None:
+    def write_round(self, summary: RoundSummary, rows: Sequence[CandidateRow], trainings: dict[str, Path]) -> None:
         """Put a finished round in its place, all of it or nothing.
 
         Args:

@@ -340,9 +340,9 @@ def completion(
         return f"the base has {cells} cells in a block (search.max_cells)"
     if settings.max_training_images is not None and images_seen >= settings.max_training_images:
         return f"{images_seen:,} training images seen (search.max_training_images)"
-    if settings.patience is not None and len(searched) >= settings.patience:
-        if all(summary.score <= 0 for summary in searched[-settings.patience :]):
-            return f"{settings.patience} rounds without a candidate above its base (search.patience)"
+    patience = settings.patience
+    if patience and len(searched) >= patience and all(summary.score <= 0 for summary in searched[-patience:]):
+        return f"{patience} rounds without a candidate above its base (search.patience)"
     return None
 
 

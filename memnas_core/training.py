@@ -101,7 +101,7 @@ def train(
     dataset: Dataset,
     settings: TrainingSettings,
     seed: int,
-    on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
+    on_progress: Callable[[TrainingProgress], None] = lambda _progress: None,
 ) -> TrainingOutcome:
     """Train a network in place.
 

@@ -17,11 +17,11 @@ from memnas_core.jobs import (
     test_accuracy,
 )
 from memnas_core.network_files import network_files
+from memnas_core.pictures.values import shown_bytes
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_folder import Chosen
 from memnas_core.result_report import write_report
 from memnas_core.search import best_row, front_of
-from memnas_core.pictures.values import shown_bytes
 from tasks.recording import log_chosen
 from tasks.round_steps import run_training
 from tasks.session import Search
@@ -45,9 +45,7 @@ def conclude(search: Search) -> None:
     assert record.validation_accuracy is not None, "only trained networks are chosen"
     chosen = Chosen(row.arch_id, row.round, record.validation_accuracy, accuracy, epochs, time.time())
     folder.write_front(front)
-    folder.write_chosen(
-        chosen, job.path, network_files(architecture, search.input_shape, search.classes, objective)
-    )
+    folder.write_chosen(chosen, job.path, network_files(architecture, search.input_shape, search.classes, objective))
     log_chosen(search, row, chosen, job.path)
     search.versions.add(folder.chosen)
     write_report(folder)

@@ -1,6 +1,6 @@
-"""What a person sees while a search runs: a bar for the search, the round and each training, and a line for
-each candidate that finishes.
+"""What a person sees while a search runs.
 
+A bar for the search, the round and each training, and a line for each candidate that finishes.
 On a terminal the bars move; into a file or a pipe only the lines go.
 """
 

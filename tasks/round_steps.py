@@ -10,12 +10,21 @@ from prefect.runtime import task_run
 from memnas_core import search as steps
 from memnas_core.architecture import from_json
 from memnas_core.controller import Controller, examples_for
-from memnas_core.jobs import TrainingJob, TrainingRecord, candidate_seed, finished, lost, read_progress, run, write_record
+from memnas_core.jobs import (
+    TrainingJob,
+    TrainingRecord,
+    candidate_seed,
+    finished,
+    lost,
+    read_progress,
+    run,
+    write_record,
+)
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.search import Contender, Generation, Ranking
 from tasks.recording import log_candidate, log_round, show_candidate
 from tasks.session import Search
-from tasks.workers import WorkerLost
+from tasks.workers import WorkerLostError
 
 TRAINING_ATTEMPTS = 2
 
@@ -44,7 +53,7 @@ def train(search: Search, contender: Contender) -> TrainingRecord:
         started = time.time()
         try:
             record = run_training(search, job)
-        except WorkerLost as error:
+        except WorkerLostError as error:
             if task_run.run_count < TRAINING_ATTEMPTS:
                 raise
             record = lost(job, started, str(error))
@@ -116,7 +125,7 @@ def run_training(search: Search, job: TrainingJob) -> TrainingRecord:
     """Train in a worker process while the display follows.
 
     Raises:
-        WorkerLost: The worker died.
+        WorkerLostError: The worker died.
     """
     show = search.display.training
     show(job.arch_id, None)

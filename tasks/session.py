@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from memnas_core.config import Settings
 from memnas_core.architecture import Architecture
+from memnas_core.config import Settings
 from memnas_core.controller import Controller
 from memnas_core.data import DatasetInfo
 from memnas_core.graph import Shape

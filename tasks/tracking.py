@@ -369,7 +369,7 @@ class Tracker:
         """End a run; unless it finished, all that was begun and not ended goes with it as killed."""
         with self._errors("end a run"):
             if outcome != "FINISHED":
-                for inner in reversed([other for other in self._open if other != run_id]):
+                for inner in [other for other in reversed(list(self._open)) if other != run_id]:
                     self._end(inner, "KILLED")
             self._end(run_id, outcome)
 
@@ -415,9 +415,7 @@ class Tracker:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        made = self._client.create_model_version(
-            name, model.model_uri, run_id, labels, model_id=model.model_id
-        )
+        made = self._client.create_model_version(name, model.model_uri, run_id, labels, model_id=model.model_id)
         link = json.dumps([{"name": name, "version": made.version}])
         self._client.set_logged_model_tags(model.model_id, {MLFLOW_MODEL_VERSIONS: link})
         return str(made.version)
@@ -517,9 +515,7 @@ def serve(uri: str | None, store: Path, experiment: str, port: int, host: str = 
         TrackingError: The record cannot be opened, or the server does not start.
     """
     if uri is None and not (store / DATABASE).is_file():
-        raise InputError(
-            f"{store / DATABASE}: expected the record of a search, found none; run memnas search first"
-        )
+        raise InputError(f"{store / DATABASE}: expected the record of a search, found none; run memnas search first")
     if uri is None or not is_server(uri):
         check_port(host, port)  # before seconds go into the record
     tracker = Tracker.connect(uri, store, experiment)

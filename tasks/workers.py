@@ -24,7 +24,7 @@ POLL_SECONDS = 0.1
 Result = TypeVar("Result")
 
 
-class WorkerLost(Exception):
+class WorkerLostError(Exception):
     """A worker process died while it ran a job."""
 
 
@@ -86,7 +86,7 @@ class Workers:
             while_waiting: Called a few times a second while it runs.
 
         Raises:
-            WorkerLost: The worker died (killed, or out of the machine's memory); a new one takes its place.
+            WorkerLostError: The worker died (killed, or out of the machine's memory); a new one takes its place.
             CancelledError: The workers were stopped.
         """
         worker = self._idle.get()
@@ -100,7 +100,7 @@ class Workers:
             return future.result()
         except BrokenProcessPool as error:
             worker = self._replaced(worker)
-            raise WorkerLost(f"the worker process died: {error}") from error
+            raise WorkerLostError(f"the worker process died: {error}") from error
         finally:
             self._idle.put(worker)
 
@@ -149,6 +149,7 @@ def _end_with_parent(parent: int) -> None:
 
 def _warm_up() -> None:
     import torch
+
     import memnas_core.jobs  # noqa: F401
 
     torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3))

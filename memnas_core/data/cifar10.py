@@ -30,9 +30,7 @@ def _load(root: Path, side: int) -> Source:
     )
     try:
         train = CIFAR10(str(root), train=True)
-    except (
-        RuntimeError
-    ):  # missing or damaged; the first try needs no lock file, as the folder may be read-only
+    except RuntimeError:  # missing or damaged; the first try needs no lock file, as the folder may be read-only
         with downloading("CIFAR-10", root, by_hand):
             train = CIFAR10(str(root), train=True, download=True)
     test = CIFAR10(str(root), train=False)

@@ -128,14 +128,10 @@ def check_contents(dataset: Dataset, folder: Path) -> None:
     info = dataset.info
     splits = (dataset.train, dataset.validation, dataset.test)
     if content_digest(info.classes, info.shape, info.horizontal_flip, splits) != info.digest:
-        raise RecordError(
-            f"{folder}: images or labels were changed; delete it and run again to prepare it anew"
-        )
+        raise RecordError(f"{folder}: images or labels were changed; delete it and run again to prepare it anew")
 
 
-def content_digest(
-    classes: Sequence[str], shape: Shape, horizontal_flip: bool, splits: Sequence[Split]
-) -> str:
+def content_digest(classes: Sequence[str], shape: Shape, horizontal_flip: bool, splits: Sequence[Split]) -> str:
     """Return the SHA-256 of everything that a training sees, as 64 hexadecimal digits."""
     digest = hashlib.sha256(repr((tuple(classes), tuple(shape), horizontal_flip)).encode())
     for split in splits:

@@ -80,9 +80,7 @@ def _locate(chosen: str | None, downloads: Path) -> Path:
         missing = [name for name in FILES if place is None or not (place / name).exists()]
         if place is not None and len(missing) < len(FILES):
             if missing:
-                raise DataError(
-                    f"{place}: expected four Fashion-MNIST files, {', '.join(missing)} not found; add them"
-                )
+                raise DataError(f"{place}: expected four Fashion-MNIST files, {', '.join(missing)} not found; add them")
             return place
     return _download(downloads if folder is None else folder)
 
@@ -116,9 +114,7 @@ def _load(place: Path, side: int) -> Source:
 def _pool(place: Path, names: tuple[str, str], side: int) -> Pool:
     images, labels = read_idx(place / names[0], 3), read_idx(place / names[1], 1)
     if images.shape[1:] != (OWN_SIDE, OWN_SIDE):
-        raise _damaged(
-            place / names[0], f"{OWN_SIDE}x{OWN_SIDE} images", "x".join(map(str, images.shape[1:]))
-        )
+        raise _damaged(place / names[0], f"{OWN_SIDE}x{OWN_SIDE} images", "x".join(map(str, images.shape[1:])))
     if len(labels) != len(images):
         raise _damaged(place / names[1], f"{len(images)} labels, one for each image", str(len(labels)))
     missing = set(range(len(CLASSES))) ^ set(np.unique(labels).tolist())
@@ -139,6 +135,5 @@ def _opened(path: Path) -> BufferedReader:
 
 def _damaged(path: Path, expected: str, found: str) -> DataError:
     return DataError(
-        f"{path}: expected {expected}, found {found}; "
-        "replace it with an intact copy, or delete it if it was downloaded"
+        f"{path}: expected {expected}, found {found}; replace it with an intact copy, or delete it if it was downloaded"
     )

@@ -55,9 +55,7 @@ def find(settings: DataSettings, _downloads: Path) -> Origin:
         raise DataError(f"data.folder: expected a folder at {root}, found {found}; correct the path")
     given = _given_splits(root)
     training = _list_classes(given.get("train", root))
-    validation, test = (
-        _list_like(training, given[name]) if name in given else None for name in ("validation", "test")
-    )
+    validation, test = (_list_like(training, given[name]) if name in given else None for name in ("validation", "test"))
     listings = [listing for listing in (training, validation, test) if listing is not None]
     everything = [path for listing in listings for path in listing.paths]
 
@@ -81,9 +79,7 @@ def find(settings: DataSettings, _downloads: Path) -> Origin:
 
 def _pool(listing: _Listing, side: int, mode: Mode, everything: Sequence[Path], root: Path) -> Pool:
     paths = listing.paths
-    return Pool(
-        listing.labels, lambda indices: decode([paths[i] for i in indices], side, mode, everything, root)
-    )
+    return Pool(listing.labels, lambda indices: decode([paths[i] for i in indices], side, mode, everything, root))
 
 
 def _given_splits(root: Path) -> dict[str, Path]:
@@ -112,11 +108,7 @@ def _list_classes(root: Path) -> _Listing:
     """List the images of class folders, sorted by class name and path."""
     folders = _subfolders(root)
     if len(folders) < 2:
-        found = (
-            f"only {folders[0].name}"
-            if folders
-            else f"none, and {len(_own_images(root))} images directly in it"
-        )
+        found = f"only {folders[0].name}" if folders else f"none, and {len(_own_images(root))} images directly in it"
         raise DataError(
             f"{root}: expected two or more folders, one for each class with its images inside, "
             f"found {found}; sort the images into class folders"
@@ -126,9 +118,7 @@ def _list_classes(root: Path) -> _Listing:
     unused: Counter[str] = Counter()
     for label, folder in enumerate(folders):
         if not folder.name.isprintable():  # nor are bytes that are no UTF-8, which no JSON can hold
-            raise DataError(
-                f"{root}: expected class names in plain text, found {folder.name!a}; rename the folder"
-            )
+            raise DataError(f"{root}: expected class names in plain text, found {folder.name!a}; rename the folder")
         images, others = _files_below(folder)
         if not images:
             raise DataError(
@@ -141,9 +131,7 @@ def _list_classes(root: Path) -> _Listing:
     if unused:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in unused.most_common(5))
         _log.warning("%s: files that are not used as images: %s", root, counts)
-    return _Listing(
-        tuple(folder.name for folder in folders), tuple(paths), np.asarray(labels, dtype=np.int64)
-    )
+    return _Listing(tuple(folder.name for folder in folders), tuple(paths), np.asarray(labels, dtype=np.int64))
 
 
 def _list_like(training: _Listing, root: Path) -> _Listing:
@@ -176,9 +164,7 @@ def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
-        raise DataError(
-            f"{error.filename}: cannot be listed: {error.strerror}; correct its permissions"
-        ) from error
+        raise DataError(f"{error.filename}: cannot be listed: {error.strerror}; correct its permissions") from error
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         identity = Path(place).stat()

@@ -209,7 +209,6 @@ def channel_statistics(images: ImageArray) -> tuple[tuple[float, ...], tuple[flo
     count = images.size // channels
     means = tuple(total / count / 255 for total in sums)
     stds = tuple(
-        ((count * square - total**2) ** 0.5 / count / 255) or 1.0
-        for total, square in zip(sums, squares, strict=True)
+        ((count * square - total**2) ** 0.5 / count / 255) or 1.0 for total, square in zip(sums, squares, strict=True)
     )
     return means, stds

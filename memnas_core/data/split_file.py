@@ -101,9 +101,7 @@ def map_split(path: Path, shape: Shape, size: int, class_count: int) -> Split:
 
 def _schema(shape: Shape) -> pa.Schema:
     tensor = pa.fixed_shape_tensor(pa.uint8(), shape, dim_names=("channel", "row", "column"))
-    return pa.schema(
-        [pa.field("image", tensor, nullable=False), pa.field("label", pa.int64(), nullable=False)]
-    )
+    return pa.schema([pa.field("image", tensor, nullable=False), pa.field("label", pa.int64(), nullable=False)])
 
 
 def _write_batch(path: Path, pixels: pa.Buffer, labels: LabelArray, shape: Shape) -> None:

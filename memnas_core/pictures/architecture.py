@@ -152,9 +152,7 @@ def _write_title(ink: Ink, architecture: Architecture) -> None:
 
 def _add_block(ink: Ink, group: _Group, left: float, top: float, width: float) -> None:
     block, lanes = group.block, group.lanes
-    ink.box(
-        Kind.FRAMES, left, top, width, group.height, edge=ACCENT if group.is_trimmed else FAINT, radius=0.08
-    )
+    ink.box(Kind.FRAMES, left, top, width, group.height, edge=ACCENT if group.is_trimmed else FAINT, radius=0.08)
     _write_head(ink, group, left, top, width)
     card_left = left + width - BLOCK_PAD - CARD_WIDTH
     lane_x = {tensor: left + LANE_LEFT + lane * LANE for tensor, lane in lanes.items()}
@@ -223,9 +221,7 @@ def _add_cell(
         ink.dot(lane_x[branch.input], y)
         reads[branch.input] = y
     if len(cell.branches) == 2:
-        ink.box(
-            Kind.JOINS, join_left, middle - JOIN_HEIGHT / 2, JOIN_WIDTH, JOIN_HEIGHT, edge=INK, radius=0.09
-        )
+        ink.box(Kind.JOINS, join_left, middle - JOIN_HEIGHT / 2, JOIN_WIDTH, JOIN_HEIGHT, edge=INK, radius=0.09)
         ink.write(join_x, middle, JOIN_LABELS[cell.combiner], align="center")
     return reads
 

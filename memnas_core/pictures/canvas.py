@@ -78,9 +78,7 @@ def inner_axes(figure: Figure, left: float, top: float, width: float, height: fl
     """Add axes at a place given in inches from the figure's upper left corner."""
     whole_width, whole_height = figure.get_size_inches()
     bottom = whole_height - top - height
-    return figure.add_axes(
-        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
-    )
+    return figure.add_axes((left / whole_width, bottom / whole_height, width / whole_width, height / whole_height))
 
 
 def sheet(figure: Figure) -> Axes:

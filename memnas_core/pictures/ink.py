@@ -101,9 +101,7 @@ class Ink:
 
     def dot(self, x: float, y: float) -> None:
         """Add a dot."""
-        element(
-            "circle", {"cx": _points(x), "cy": _points(y), "r": "1.3", "fill": INK}, self._groups[Kind.DOTS]
-        )
+        element("circle", {"cx": _points(x), "cy": _points(y), "r": "1.3", "fill": INK}, self._groups[Kind.DOTS])
 
     def write(
         self,

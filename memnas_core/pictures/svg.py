@@ -21,9 +21,7 @@ Tips = Mapping[str, Sequence[str]]
 """For a group's class, words that appear when the pointer rests on its first, second, ... shape."""
 
 
-def element(
-    name: str, attributes: dict[str, str], parent: ElementTree.Element | None = None
-) -> ElementTree.Element:
+def element(name: str, attributes: dict[str, str], parent: ElementTree.Element | None = None) -> ElementTree.Element:
     """Return a new SVG element, the last child of its parent if it has one."""
     made = ElementTree.Element(f"{{{_SVG}}}{name}", attributes)
     if parent is not None:

@@ -90,15 +90,11 @@ class SmallSearch:
             ranking = Ranking([contender], MoveCounts(0, 0, 0, 0, 0))
         else:
             known = {row.arch_id for row in self.rows if row.status is not Status.GENERATED}
-            generation = generate_round(
-                self.base.architecture, number, SHAPE, len(INFO.classes), objective, known
-            )
+            generation = generate_round(self.base.architecture, number, SHAPE, len(INFO.classes), objective, known)
             ranking = rank_round(generation, None, self.base, objective, seed=number)
         top = [contender.candidate for contender in ranking.top(len(accuracies))]
         records = [
-            made_up_record(
-                candidate.arch_id, accuracy, Status.DIVERGED if accuracy is None else Status.TRAINED
-            )
+            made_up_record(candidate.arch_id, accuracy, Status.DIVERGED if accuracy is None else Status.TRAINED)
             for candidate, accuracy in zip(top, accuracies, strict=True)
         ]
         for candidate, record in zip(top, records, strict=True):
@@ -111,9 +107,7 @@ class SmallSearch:
         rows = rerank(ranking, {record.arch_id: record for record in records}, self.base, objective)
         before, self.base = self.base, next_base(rows, self.base, objective)
         started = START.started + 100 * number
-        summary = summarise(
-            number, before, self.base, ranking.counts, rows, records, started=started, now=started + 60
-        )
+        summary = summarise(number, before, self.base, ranking.counts, rows, records, started=started, now=started + 60)
         self.rounds.append(summary)
         self.rows += rows
         return summary, rows
@@ -134,9 +128,7 @@ class SmallSearch:
 
     def trainings(self, rows: Sequence[CandidateRow]) -> dict[str, Path]:
         """Return where the weights of a round's trained candidates are."""
-        return {
-            row.arch_id: self.job(row.arch_id, row.round).path for row in rows if row.status is Status.TRAINED
-        }
+        return {row.arch_id: self.job(row.arch_id, row.round).path for row in rows if row.status is Status.TRAINED}
 
     def write_round(self, accuracies: Sequence[float | None]) -> None:
         """Run the next round and put it on disk."""

@@ -89,9 +89,9 @@ def test_operations_have_the_bits_of_section_3_1() -> None:
 
 
 branches = st.builds(Branch, st.integers(0, 7), st.sampled_from(OPERATIONS))
-cells = st.builds(
-    Cell, st.none() | branches, st.none() | branches, st.sampled_from(Combiner), st.booleans()
-).filter(lambda cell: cell.branches != ())
+cells = st.builds(Cell, st.none() | branches, st.none() | branches, st.sampled_from(Combiner), st.booleans()).filter(
+    lambda cell: cell.branches != ()
+)
 
 
 @given(cells, st.integers(8, 12))
@@ -194,8 +194,7 @@ def small_blocks(count: int) -> list[Block]:
         for number in range(rng.randint(1, 5)):
             # Low inputs make twins, and twins with different readers.
             first, second = (
-                Branch(min(rng.randint(0, number), rng.randint(0, number)), rng.choice(operations))
-                for _ in range(2)
+                Branch(min(rng.randint(0, number), rng.randint(0, number)), rng.choice(operations)) for _ in range(2)
             )
             gone = rng.random()
             cells.append(
@@ -268,11 +267,7 @@ def test_shuffled_architectures_keep_their_id_and_canonical_form() -> None:
 def test_ids_tell_filters_strides_and_order_of_blocks_apart() -> None:
     two = Cell(Branch(0, CONV), Branch(0, DEPTHWISE), SUM, included=True)
     blocks = Block((ONE,), 1), Block((two,), 1), Block((ONE,), 2)
-    ids = {
-        Architecture(chosen, filters).arch_id
-        for chosen in itertools.product(blocks, blocks)
-        for filters in (4, 8)
-    }
+    ids = {Architecture(chosen, filters).arch_id for chosen in itertools.product(blocks, blocks) for filters in (4, 8)}
     assert len(ids) == 18
 
 

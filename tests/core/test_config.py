@@ -26,9 +26,7 @@ def test_the_files_of_the_project_are_valid_and_complete(path: Path) -> None:
     settings = load_settings(path)
     document = yaml.safe_load(path.read_text())
     assert settings.as_dict() == {
-        key: {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        if isinstance(value, dict)
-        else value
+        key: {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()} if isinstance(value, dict) else value
         for key, value in document.items()
     }
 

@@ -63,8 +63,7 @@ def test_a_small_network_by_hand() -> None:
         ("classifier", "linear", ["pool"], (10, 1, 1), 12 * 10 + 10),
     ]
     found = [
-        (layer.name, layer.kind.value, list(layer.inputs), tuple(layer.output), layer.weights)
-        for layer in graph.layers
+        (layer.name, layer.kind.value, list(layer.inputs), tuple(layer.output), layer.weights) for layer in graph.layers
     ]
     assert found == expected
     assert graph.output == "classifier"

@@ -219,9 +219,7 @@ def trees(block: Block, layers: Layers, alive: set[int], included: set[int]) -> 
         if number == 0:
             return "input"
         own = sorted(
-            f"{branch.operation}({tree(branch.input)})"
-            for (other, _), branch in layers.items()
-            if other == number
+            f"{branch.operation}({tree(branch.input)})" for (other, _), branch in layers.items() if other == number
         )
         combiner = block.cells[number - 1].combiner if len(own) == 2 else "alone"
         return f"{combiner} {own} {number in included}"
@@ -319,9 +317,7 @@ def test_lineage_names_the_move() -> None:
     candidates, _ = generate(base, 1)
     by_move = {candidate.move: candidate.architecture for candidate in candidates}
     grown = by_move["grow 0:conv_3x3 2:max_pool_3x3 concat"]
-    assert grown.blocks[0].cells[-1] == Cell(
-        Branch(0, CONV), Branch(2, Operation.MAX_POOL_3X3), CONCAT, included=True
-    )
+    assert grown.blocks[0].cells[-1] == Cell(Branch(0, CONV), Branch(2, Operation.MAX_POOL_3X3), CONCAT, included=True)
     assert by_move["trim_layer b1 c2 l1"].blocks[0].cells[1] == Cell(
         Branch(0, CONV), Branch(1, IDENTITY), CONCAT, included=True
     )

@@ -57,9 +57,7 @@ def test_figures_of_a_whole_round_equal_those_of_the_whole_graphs() -> None:
     candidates, _ = generate(base, 1)
     shape = Shape(2, 8, 8)
     for candidate in candidates[::2]:
-        assert measure(candidate.architecture, shape, 5, 4, 4) == of_whole_graph(
-            candidate.architecture, shape, 5, 4, 4
-        )
+        assert measure(candidate.architecture, shape, 5, 4, 4) == of_whole_graph(candidate.architecture, shape, 5, 4, 4)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -67,9 +65,7 @@ def test_figures_of_a_whole_round_equal_those_of_the_whole_graphs() -> None:
 def test_each_pair_of_operations_in_each_place(combiner: Combiner, stride: int) -> None:
     # Every operation beside every other one, reading the block's input and a concatenation.
     shape = Shape(1, 4, 4)
-    source = Cell(
-        Branch(0, Operation.CONV_3X3), Branch(0, Operation.CONV_3X3), Combiner.CONCAT, included=False
-    )
+    source = Cell(Branch(0, Operation.CONV_3X3), Branch(0, Operation.CONV_3X3), Combiner.CONCAT, included=False)
     for first in OPERATIONS:
         for second in OPERATIONS:
             cells = source, Cell(Branch(0, first), Branch(1, second), combiner, included=True)

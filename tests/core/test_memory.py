@@ -273,9 +273,7 @@ def random_order(rng: random.Random, layers: Layers) -> list[str]:
     producer, order = producers(layers), list[str]()
     while len(order) < len(layers):
         left = layers.keys() - order
-        order.append(
-            rng.choice(sorted(n for n in left if all(producer.get(t) not in left for t in layers[n][0])))
-        )
+        order.append(rng.choice(sorted(n for n in left if all(producer.get(t) not in left for t in layers[n][0]))))
     return order
 
 
@@ -494,9 +492,7 @@ CHAIN: Layers = {"a": (["x"], ["t"]), "b": (["t"], ["y"])}
         ("best", None, "convention: expected one of paper, sequential, minimum, found 'best'"),
     ],
 )
-def test_impossible_orders_and_conventions_are_refused(
-    convention: str, order: list[str] | None, message: str
-) -> None:
+def test_impossible_orders_and_conventions_are_refused(convention: str, order: list[str] | None, message: str) -> None:
     with pytest.raises(GraphError) as caught:
         peak_activation_bytes(CHAIN, {"x": 1, "t": 1, "y": 1}, convention, order)
     assert str(caught.value) == message

@@ -77,9 +77,7 @@ def test_pareto_front_agrees_with_brute_force() -> None:
     sizes = set()
     for _ in range(300):
         dimensions, largest = rng.choice((1, 2, 3)), rng.choice((2, 5, 1000))
-        points = [
-            tuple(rng.randint(0, largest) for _ in range(dimensions)) for _ in range(rng.randint(0, 30))
-        ]
+        points = [tuple(rng.randint(0, largest) for _ in range(dimensions)) for _ in range(rng.randint(0, 30))]
         expected = [
             i
             for i, p in enumerate(points)

@@ -41,8 +41,7 @@ def test_weights_and_shapes_of_thousands_of_architectures_agree_with_torch(part:
         with torch.device("meta"):
             network = build_network(graph, seed=0)
         per_layer = {
-            name: sum(parameter.numel() for parameter in module.parameters())
-            for name, module in network.layers.items()
+            name: sum(parameter.numel() for parameter in module.parameters()) for name, module in network.layers.items()
         }
         assert per_layer == {layer.name: layer.weights for layer in graph.layers}
         assert graph.weights == sum(parameter.numel() for parameter in network.parameters())
@@ -88,7 +87,7 @@ def test_sum_and_concat_and_subsample_compute_what_their_names_say() -> None:
         network = build_network(graph, seed=0).eval()
         seen: dict[str, torch.Tensor] = {}
         for name, module in network.layers.items():
-            module.register_forward_hook(lambda _m, _i, output, name=name: seen.__setitem__(name, output))
+            module.register_forward_hook(lambda _m, _i, output, name=name, seen=seen: seen.__setitem__(name, output))
         network(torch.rand(1, 2, 4, 4))
         small = seen["stem"][:, :, ::2, ::2]
         expected = 2 * small if combiner is Combiner.SUM else torch.cat([small, small], dim=1)

@@ -57,11 +57,7 @@ def random_architectures(count: int, steps: int = 6) -> list[Architecture]:
     while len(found) < count:
         architecture = seed_architecture((1, 2, 1, 2, 1), 16)
         for number in range(steps):
-            moves = (
-                [*trims(architecture), *edge_cuts(architecture)]
-                if number % 2
-                else list(growths(architecture))
-            )
+            moves = [*trims(architecture), *edge_cuts(architecture)] if number % 2 else list(growths(architecture))
             changed = (apply(architecture, rng.choice(moves)) for _ in range(100))
             architecture = next(network for network in changed if network is not None)
             found.append(architecture)
@@ -82,9 +78,7 @@ def group(picture: ElementTree.Element, name: str) -> ElementTree.Element:
 
 
 def circles(picture: ElementTree.Element, name: str) -> list[tuple[float, float]]:
-    return [
-        (float(use.attrib["x"]), float(use.attrib["y"])) for use in group(picture, name).iter(f"{SVG}use")
-    ]
+    return [(float(use.attrib["x"]), float(use.attrib["y"])) for use in group(picture, name).iter(f"{SVG}use")]
 
 
 def style(node: ElementTree.Element) -> str:
@@ -137,9 +131,7 @@ def test_what_is_in_memory_at_the_peak_is_coloured() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "table", [figure_3(), random_table(10), random_table(150)], ids=["figure3", "10", "150"]
-)
+@pytest.mark.parametrize("table", [figure_3(), random_table(10), random_table(150)], ids=["figure3", "10", "150"])
 def test_the_peak_is_written_out(table: LifetimeTable) -> None:
     (text,) = (text for text in words(read(lifetime_svg(table, "title"))) if text.startswith("peak"))
     step = table.profile.index(max(table.profile)) + 1
@@ -187,9 +179,7 @@ SHORT = {
 }
 
 
-@pytest.mark.parametrize(
-    "architecture", random_architectures(20), ids=lambda architecture: architecture.arch_id
-)
+@pytest.mark.parametrize("architecture", random_architectures(20), ids=lambda architecture: architecture.arch_id)
 def test_every_cell_layer_and_output_is_there(architecture: Architecture) -> None:
     picture = read(architecture_svg(architecture))
     blocks = architecture.blocks
@@ -199,9 +189,7 @@ def test_every_cell_layer_and_output_is_there(architecture: Architecture) -> Non
     places = [(b, c) for b, block in enumerate(blocks, 1) for c in range(1, len(block.cells) + 1)]
     assert [title.split(":")[0] for title in titles] == [f"Block {b}, cell {c}" for b, c in places]
     for title, cell in zip(titles, cells, strict=True):
-        assert [word for word in title.split() if word in set(Operation)] == [
-            b.operation for b in cell.branches
-        ]
+        assert [word for word in title.split() if word in set(Operation)] == [b.operation for b in cell.branches]
         assert title.endswith("not in the block's output") is not cell.included
 
     texts = Counter(words(picture))
@@ -247,16 +235,12 @@ def test_equal_neighbours_are_drawn_once() -> None:
 
 def test_cells_in_another_order_are_not_trimmed() -> None:
     one = Cell(Branch(0, Operation.CONV_3X3), Branch(0, Operation.CONV_3X3), Combiner.SUM, included=True)
-    other = Cell(
-        Branch(0, Operation.CONV_3X3), Branch(0, Operation.MAX_POOL_3X3), Combiner.SUM, included=True
-    )
+    other = Cell(Branch(0, Operation.CONV_3X3), Branch(0, Operation.MAX_POOL_3X3), Combiner.SUM, included=True)
     architecture = Architecture((Block((one, other), 1), Block((other, one), 1)), 16)
     assert "trimmed" not in words(read(architecture_svg(architecture)))
 
 
-@pytest.mark.parametrize(
-    "architecture", random_architectures(6), ids=lambda architecture: architecture.arch_id
-)
+@pytest.mark.parametrize("architecture", random_architectures(6), ids=lambda architecture: architecture.arch_id)
 def test_shapes_and_words_stay_inside(architecture: Architecture) -> None:
     picture = read(architecture_svg(architecture))
     _, _, width, height = map(float, picture.attrib["viewBox"].split())

@@ -95,9 +95,7 @@ STRATEGIES: dict[object, st.SearchStrategy[object]] = {
     int | None: st.none() | whole,
 }
 rows = st.builds(CandidateRow, **{name: STRATEGIES[h] for name, h in get_type_hints(CandidateRow).items()})
-summaries = st.builds(
-    RoundSummary, **{name: STRATEGIES[hint] for name, hint in get_type_hints(RoundSummary).items()}
-)
+summaries = st.builds(RoundSummary, **{name: STRATEGIES[hint] for name, hint in get_type_hints(RoundSummary).items()})
 
 
 def test_columns(tmp_path: Path) -> None:
@@ -197,7 +195,7 @@ def test_a_full_disk_keeps_the_old_table(tmp_path: Path) -> None:
         write_candidates(path, [ROW])
         fill(disk)
         with pytest.raises(StorageError, match="the disk is full"):
-            write_candidates(path, [replace(ROW, architecture=str(hash(n))) for n in range(20_000)])
+            write_candidates(path, [replace(ROW, architecture=f"{n * n}") for n in range(20_000)])
         assert read_candidates(path) == (ROW,)
         assert {entry.name for entry in disk.iterdir()} == {"candidates.parquet", "filler"}
 

@@ -53,13 +53,9 @@ def made_up_search(seed: int, rounds: int, trained: int) -> ReportData:
                 measured_rank=None,
                 status=Status.DIVERGED,
             )
-        order = sorted(
-            fresh, key=lambda row: -9 if row.measured_score is None else row.measured_score, reverse=True
-        )
+        order = sorted(fresh, key=lambda row: -9 if row.measured_score is None else row.measured_score, reverse=True)
         fresh = [
-            replace(
-                row, measured_rank=place if row.measured_score is not None else None, is_winner=place == 1
-            )
+            replace(row, measured_rank=place if row.measured_score is not None else None, is_winner=place == 1)
             for place, row in enumerate(order, start=1)
         ]
         winner = fresh[0]
@@ -142,8 +138,7 @@ def _report_data(
     costs = [(-(row.measured_accuracy or 0), row.param_bytes + row.minimum_bytes) for row in trained]
     graph = lower(network, SHAPE, len(CLASSES))
     history = tuple(
-        EpochFigures(epoch, 2.3 / epoch, 1 - 0.8 / epoch, 1 - 0.7 / epoch, 0.05, 0.2)
-        for epoch in range(1, 21)
+        EpochFigures(epoch, 2.3 / epoch, 1 - 0.8 / epoch, 1 - 0.7 / epoch, 0.05, 0.2) for epoch in range(1, 21)
     )
     started = datetime(2026, 11, 5, 9, 30, tzinfo=UTC)
     return ReportData(
@@ -226,9 +221,7 @@ def places(picture: ElementTree.Element, name: str) -> list[tuple[float, float]]
         return marks
     # matplotlib writes few marks out as outlines.
     outlines = [re.findall(r"(-?[\d.]+) (-?[\d.]+)", path.attrib["d"]) for path in group.iter(f"{SVG}path")]
-    return [
-        tuple(_middle([float(point[axis]) for point in outline]) for axis in (0, 1)) for outline in outlines
-    ]
+    return [tuple(_middle([float(point[axis]) for point in outline]) for axis in (0, 1)) for outline in outlines]
 
 
 def _middle(values: list[float]) -> float:

@@ -292,9 +292,7 @@ class TestRefusals:
             (Net(lambda _, image: torch.ones(3, device=image.device)), (3, 8, 8), "computed from its input"),
         ],
     )
-    def test_the_message_names_the_place(
-        self, module: nn.Module, shape: tuple[int, ...], message: str
-    ) -> None:
+    def test_the_message_names_the_place(self, module: nn.Module, shape: tuple[int, ...], message: str) -> None:
         with pytest.raises(InputError, match=message):
             trace(module, shape)
 

@@ -7,13 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
-import urllib.request
 
 MEMNAS = Path(sys.executable).with_name("memnas")
 PREFECT = Path(sys.executable).with_name("prefect")

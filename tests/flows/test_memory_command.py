@@ -33,9 +33,7 @@ ARCHITECTURE = Architecture(
                     Combiner.CONCAT,
                     included=True,
                 ),
-                Cell(
-                    Branch(1, Operation.CONV_3X3), Branch(0, Operation.IDENTITY), Combiner.SUM, included=True
-                ),
+                Cell(Branch(1, Operation.CONV_3X3), Branch(0, Operation.IDENTITY), Combiner.SUM, included=True),
             ),
             stride=1,
         ),

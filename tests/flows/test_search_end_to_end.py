@@ -165,7 +165,11 @@ def test_prefect_deployment_run(place: Place, prefect_server: dict[str, str], tm
         arguments = ["-p", f"params={place.params}", "--watch", "--watch-interval", "1"]
         subprocess.run(
             [prefect, "deployment", "run", "memnas-search/local", *arguments],
-            cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=200,
+            cwd=project,
+            env=environment,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            timeout=200,
         )
     finally:
         subprocess.run(["scripts/undeploy.sh"], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)

@@ -208,10 +208,7 @@ def test_record_over_http_is_silent_and_says_when_the_server_is_gone(
     round_run = tracker.start_round(search, 1)
     run = tracker.log_candidate(round_run, candidate(*CANDIDATES[0], store / "architecture.svg"))
     tracker.end(round_run, "FINISHED")
-    assert (
-        Tracker.connect(None, store, "memnas").log_candidate(round_run, candidate(*CANDIDATES[0], store))
-        == run
-    )
+    assert Tracker.connect(None, store, "memnas").log_candidate(round_run, candidate(*CANDIDATES[0], store)) == run
 
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     assert len(family) >= 2

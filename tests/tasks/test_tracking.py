@@ -193,9 +193,7 @@ def test_nothing_is_recorded_twice(store: Path, tracker: Tracker, search_run: st
 
 
 @pytest.mark.parametrize("outcome", ["RUNNING", "KILLED"])
-def test_half_written_candidate_is_replaced(
-    store: Path, tracker: Tracker, search_run: str, outcome: str
-) -> None:
+def test_half_written_candidate_is_replaced(store: Path, tracker: Tracker, search_run: str, outcome: str) -> None:
     round_run = tracker.start_round(search_run, 1)
     half = tracker.log_candidate(round_run, replace(candidate(), history=history(1)))
     with closing(sqlite3.connect(store / "mlflow.db")) as connection:
@@ -300,9 +298,7 @@ def free_port() -> int:
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_absent_server(tmp_path: Path, scheme: str) -> None:
     started = time.monotonic()
-    with pytest.raises(
-        TrackingError, match=r"no tracking server answers there .*or set tracking\.uri to null"
-    ):
+    with pytest.raises(TrackingError, match=r"no tracking server answers there .*or set tracking\.uri to null"):
         Tracker.connect(f"{scheme}://me:secret@127.0.0.1:{free_port()}/x", tmp_path, "memnas")
     assert time.monotonic() - started < 10
 
@@ -359,9 +355,7 @@ def make_folder(path: Path) -> None:
         (make_folder, StorageError, "no permission to write"),
     ],
 )
-def test_spoilt_database(
-    tmp_path: Path, spoil: Callable[[Path], None], error: type[MemnasError], message: str
-) -> None:
+def test_spoilt_database(tmp_path: Path, spoil: Callable[[Path], None], error: type[MemnasError], message: str) -> None:
     spoil(tmp_path / "mlflow.db")
     with pytest.raises(error, match=message):
         Tracker.connect(None, tmp_path, "memnas")
@@ -401,9 +395,7 @@ def test_deleted_experiment(store: Path) -> None:
     other = Tracker.connect(None, store, "deleted")
     client = MlflowClient(other.uri)
     client.delete_experiment(client.get_experiment_by_name("deleted").experiment_id)  # type: ignore[union-attr]
-    with pytest.raises(
-        TrackingError, match=r"was deleted; restore it with `mlflow experiments restore -x \d+`"
-    ):
+    with pytest.raises(TrackingError, match=r"was deleted; restore it with `mlflow experiments restore -x \d+`"):
         Tracker.connect(None, store, "deleted")
 
 

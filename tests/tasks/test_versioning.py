@@ -73,7 +73,9 @@ def round_folder(store: Path) -> Path:
 
 def run_dvc(*arguments: str, folder: Path) -> str:
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    # Or it keeps an index of every temporary folder in /var/tmp.
+    environment = os.environ | {"DVC_SITE_CACHE_DIR": str(folder.parent / "dvc-site")}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -220,7 +222,7 @@ def test_add_works_inside_a_stage_of_a_surrounding_pipeline(tmp_path: Path) -> N
         "folder = store / 'round-00'; folder.mkdir(parents=True); (folder / 'a').write_text('1');"
         "Path('table.csv').write_text(Versions.open(store).add(folder))"
     )
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "DVC_SITE_CACHE_DIR": str(tmp_path.parent / "dvc-site")}
     (tmp_path / "stage.py").write_text(stage, encoding="utf-8")
     (tmp_path / "dvc.yaml").write_text(
         f"stages:\n  search:\n    cmd: '{sys.executable} stage.py'\n    deps: [stage.py]\n"

@@ -62,9 +62,7 @@ def _one_by_one(image: Image, padding: int, cutout: int, flip: bool) -> Iterator
                     yield (top, left, mirrored, y, x), cut
 
 
-def _choices(
-    images: torch.Tensor, augmentation: Augmentation, padding: int, cutout: int, flip: bool
-) -> list[Choice]:
+def _choices(images: torch.Tensor, augmentation: Augmentation, padding: int, cutout: int, flip: bool) -> list[Choice]:
     """Augment, and find out for every image which choices explain the result."""
     result = augmentation(images, torch.Generator().manual_seed(1)).numpy()
     found = []
@@ -80,9 +78,7 @@ def _choices(
 )
 def test_every_result_is_one_of_the_plain_ones(channels: int, padding: int, cutout: int, flip: bool) -> None:
     augmentation = _augmentation(_info(channels, 5, 7, flip), padding, cutout)
-    _choices(
-        _images(20, channels, 5, 7), augmentation, padding, cutout, flip
-    )  # StopIteration where none explains
+    _choices(_images(20, channels, 5, 7), augmentation, padding, cutout, flip)  # StopIteration where none explains
 
 
 def test_all_crops_and_mirrors_are_equally_likely() -> None:
@@ -145,7 +141,6 @@ def test_cuda_gives_what_the_cpu_gives() -> None:
     images = _images(32, 3, 8, 8)
     info = _info(3, 8, 8, True)
     results = [
-        _augmentation(info, 2, 2, device)(images, torch.Generator().manual_seed(3)).cpu()
-        for device in ("cpu", "cuda")
+        _augmentation(info, 2, 2, device)(images, torch.Generator().manual_seed(3)).cpu() for device in ("cpu", "cuda")
     ]
     torch.testing.assert_close(results[0], results[1])

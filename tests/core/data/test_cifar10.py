@@ -97,9 +97,7 @@ def test_damaged_files_without_a_network(
     else:
         (small / name).write_bytes((small / name).read_bytes()[:-10])
     chosen = settings(dataset="cifar10", folder=str(small.parent))
-    with pytest.raises(
-        DataError, match=r"CIFAR-10: expected intact files in .*; fetch .* set data\.folder to"
-    ):
+    with pytest.raises(DataError, match=r"CIFAR-10: expected intact files in .*; fetch .* set data\.folder to"):
         prepare_dataset(chosen, 0, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 

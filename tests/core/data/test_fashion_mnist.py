@@ -103,10 +103,7 @@ def test_files_in_a_folder_of_the_user(settings: Make, small: Path, tmp_path: Pa
 
 
 def test_test_set_keeps_its_order_for_every_seed(settings: Make, small: Path, tmp_path: Path) -> None:
-    folders = [
-        prepare_dataset(settings(dataset="fashion-mnist", folder=str(small)), seed, tmp_path)
-        for seed in (0, 1)
-    ]
+    folders = [prepare_dataset(settings(dataset="fashion-mnist", folder=str(small)), seed, tmp_path) for seed in (0, 1)]
     first, second = (open_dataset(folder) for folder in folders)
     assert np.array_equal(first.test.images, second.test.images)
     assert np.array_equal(first.test.images[:, 0], read_idx(small / TEST_IMAGES, 3))
@@ -172,9 +169,7 @@ def _serve_small(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("_no_debian")
-def test_a_download(
-    settings: Make, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download(settings: Make, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _serve_small(*served, monkeypatch)
     folder = prepare_dataset(settings(dataset="fashion-mnist"), 0, tmp_path / "store")
     assert open_dataset(folder).info.test_size == 20
@@ -216,8 +211,6 @@ def test_an_impossible_download(
             (served[0] / TEST_IMAGES).write_bytes(b"<html>log in first</html>")
         case "not found":
             (served[0] / TRAIN_LABELS).unlink()
-    with pytest.raises(
-        DataError, match=r"working download, found: .*; put train-images.* set data\.folder to it"
-    ):
+    with pytest.raises(DataError, match=r"working download, found: .*; put train-images.* set data\.folder to it"):
         prepare_dataset(settings(dataset="fashion-mnist"), 0, tmp_path / "store")
     assert not (tmp_path / "store" / "data").exists()

@@ -46,9 +46,7 @@ def test_class_folders(prepare: Prepare, pets: Path) -> None:
     assert dataset.info.horizontal_flip
     assert (dataset.info.train_size, dataset.info.validation_size, dataset.info.test_size) == (19, 5, 6)
     assert np.bincount(dataset.test.labels).tolist() == [2, 3, 1]
-    assert _all_images(dataset) == sorted(
-        _read(path) for path in pets.rglob("*.png")
-    )  # none lost, none twice
+    assert _all_images(dataset) == sorted(_read(path) for path in pets.rglob("*.png"))  # none lost, none twice
     assert dataset.info.source == "30 images in the folder pets"
 
 
@@ -74,9 +72,7 @@ def test_a_given_test_set(prepare: Prepare, pets: Path, name: str) -> None:
     assert sorted(image.tobytes() for image in dataset.test.images) == sorted(
         _read(path) for path in (root / name).rglob("*.png")
     )
-    assert dataset.info.train_size + dataset.info.validation_size == len(
-        list((root / "train").rglob("*.png"))
-    )
+    assert dataset.info.train_size + dataset.info.validation_size == len(list((root / "train").rglob("*.png")))
 
 
 def test_given_validation_and_test_sets(prepare: Prepare, pets: Path) -> None:
@@ -109,9 +105,7 @@ def test_a_test_set_with_other_classes(prepare: Prepare, pets: Path) -> None:
         prepare(root)
 
 
-def test_what_is_no_image_is_left_alone(
-    prepare: Prepare, pets: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_no_image_is_left_alone(prepare: Prepare, pets: Path, caplog: pytest.LogCaptureFixture) -> None:
     (pets / "README.txt").write_text("my pets")
     (pets / "cat" / "notes.txt").write_text("fluffy")
     (pets / "cat" / "phone.heic").write_bytes(b"?")
@@ -273,9 +267,7 @@ def test_a_class_without_images(prepare: Prepare, pets: Path) -> None:
 def test_a_class_with_too_few_images(prepare: Prepare, pets: Path, count: int, tmp_path: Path) -> None:
     for path in sorted((pets / "eel").iterdir())[count:]:
         path.unlink()
-    with pytest.raises(
-        DataError, match=f"at least 3 training images of every class.* class eel has {count};"
-    ):
+    with pytest.raises(DataError, match=f"at least 3 training images of every class.* class eel has {count};"):
         prepare(pets)
     assert not (tmp_path / "store").exists()
 
@@ -290,9 +282,7 @@ def _bomb() -> bytes:
     """Return a small PNG whose header promises 20,000 x 20,000 pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
@@ -308,9 +298,7 @@ def _bomb() -> bytes:
         ("float", "floating-point pixels; convert it to 8 bits"),
     ],
 )
-def test_unreadable_images(
-    prepare: Prepare, pets: Path, tmp_path: Path, content: bytes | str, reason: str
-) -> None:
+def test_unreadable_images(prepare: Prepare, pets: Path, tmp_path: Path, content: bytes | str, reason: str) -> None:
     target = pets / "dog" / "03.png"
     if content == "float":
         target = target.with_name("x.tiff")
@@ -326,9 +314,7 @@ def test_unreadable_images(
 def test_all_unreadable_images_are_counted(prepare: Prepare, pets: Path) -> None:
     for path in sorted((pets / "dog").iterdir())[:7]:
         path.write_bytes(b"")
-    with pytest.raises(
-        DataError, match=r"expected 30 readable images, found 7 .*dog/00\.png .*, \.\.\.; replace"
-    ):
+    with pytest.raises(DataError, match=r"expected 30 readable images, found 7 .*dog/00\.png .*, \.\.\.; replace"):
         prepare(pets)
 
 

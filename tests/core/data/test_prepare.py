@@ -49,17 +49,13 @@ def test_digits_are_those_of_scikit_learn(settings: Make, tmp_path: Path) -> Non
     assert (dataset.info.validation_size, dataset.info.test_size) == (288, 359)
     assert np.bincount(labels).tolist() == np.bincount(original.target).tolist()
     # back to the original scale: 0..16 lies 15.94 apart in 0..255
-    assert _rows(np.round(pixels[:, 0] / 255 * 16).astype(np.uint8)) == _rows(
-        original.images.astype(np.uint8)
-    )
+    assert _rows(np.round(pixels[:, 0] / 255 * 16).astype(np.uint8)) == _rows(original.images.astype(np.uint8))
     assert dataset.info.classes == tuple("0123456789")
     assert not dataset.info.horizontal_flip
 
 
 def test_labels_stay_with_their_images(settings: Make, pets: Path, tmp_path: Path) -> None:
-    dataset = open_dataset(
-        prepare_dataset(settings(dataset="folder", folder=str(pets), image_size=8), 0, tmp_path)
-    )
+    dataset = open_dataset(prepare_dataset(settings(dataset="folder", folder=str(pets), image_size=8), 0, tmp_path))
     for split in _splits(dataset):
         # a cat is red, a dog green, an eel blue
         assert np.array_equal(split.images[:, :, 4, 4].argmax(axis=1), split.labels)
@@ -96,9 +92,7 @@ def test_what_is_prepared_is_not_made_again(settings: Make, tmp_path: Path) -> N
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_everything_that_decides_the_content_decides_the_folder(
-    settings: Make, pets: Path, tmp_path: Path
-) -> None:
+def test_everything_that_decides_the_content_decides_the_folder(settings: Make, pets: Path, tmp_path: Path) -> None:
     make = {
         "plain": lambda: prepare_dataset(settings(dataset="folder", folder=str(pets)), 0, tmp_path),
         "seed": lambda: prepare_dataset(settings(dataset="folder", folder=str(pets)), 1, tmp_path),
@@ -167,9 +161,7 @@ def test_sizes_that_stride_cannot_halve(
 
 
 def test_sizes_that_fit(settings: Make) -> None:
-    sizes = {
-        name: check_image_size(settings(dataset=name), 4) for name in ("digits", "fashion-mnist", "cifar10")
-    }
+    sizes = {name: check_image_size(settings(dataset=name), 4) for name in ("digits", "fashion-mnist", "cifar10")}
     assert sizes == {"digits": 8, "fashion-mnist": 28, "cifar10": 32}
     assert check_image_size(settings(dataset="folder", folder="anywhere"), 32) == 32
     assert check_image_size(settings(image_size=24), 8) == 24
@@ -228,9 +220,7 @@ def test_a_kill_leaves_nothing_that_is_trusted(settings: Make, pets: Path, tmp_p
     assert killed.returncode == -signal.SIGKILL, errors
     (draft,) = _visible(tmp_path / "store" / "data")
     assert draft.endswith(".draft")
-    folder = prepare_dataset(
-        settings(dataset="folder", folder=str(pets), image_size=8), 0, tmp_path / "store"
-    )
+    folder = prepare_dataset(settings(dataset="folder", folder=str(pets), image_size=8), 0, tmp_path / "store")
     open_dataset(folder)
     assert _visible(tmp_path / "store" / "data") == [folder.name]
 
@@ -271,10 +261,6 @@ def test_a_store_that_is_a_file(settings: Make, tmp_path: Path) -> None:
 
 
 def test_importing_the_data_part_is_cheap() -> None:
-    code = (
-        "import sys, memnas_core.data; print(sorted({'torch', 'torchvision', 'sklearn'} & set(sys.modules)))"
-    )
-    output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    code = "import sys, memnas_core.data; print(sorted({'torch', 'torchvision', 'sklearn'} & set(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert output.stdout.strip() == "[]"

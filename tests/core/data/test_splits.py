@@ -95,17 +95,13 @@ def test_test_split_is_the_same_for_all_seeds_and_settings(settings: Make) -> No
 def test_max_training_images_is_exact_and_stratified(settings: Make) -> None:
     labels = np.repeat([0, 1, 2], [100, 60, 40])
     full = plan_splits(labels, "abc", settings(), 5, needs_validation=True, needs_test=False)
-    small = plan_splits(
-        labels, "abc", settings(max_training_images=20), 5, needs_validation=True, needs_test=False
-    )
+    small = plan_splits(labels, "abc", settings(max_training_images=20), 5, needs_validation=True, needs_test=False)
     assert np.bincount(labels[small.train]).tolist() == [10, 6, 4]
     assert set(small.train) < set(full.train)
     assert full.validation is not None
     assert small.validation is not None
     assert np.array_equal(full.validation, small.validation)
-    more = plan_splits(
-        labels, "abc", settings(max_training_images=999), 5, needs_validation=True, needs_test=False
-    )
+    more = plan_splits(labels, "abc", settings(max_training_images=999), 5, needs_validation=True, needs_test=False)
     assert len(more.train) == 160
 
 
@@ -121,9 +117,7 @@ def test_too_few_images(settings: Make) -> None:
 def test_fewer_training_images_than_classes(settings: Make) -> None:
     labels = np.repeat(np.arange(10), 10)
     with pytest.raises(DataError, match=r"data\.max_training_images: expected at least 10.* found 9"):
-        plan_splits(
-            labels, "abcdefghij", settings(max_training_images=9), 0, needs_validation=True, needs_test=True
-        )
+        plan_splits(labels, "abcdefghij", settings(max_training_images=9), 0, needs_validation=True, needs_test=True)
 
 
 def _settings(fraction: float, limit: int | None) -> DataSettings:

@@ -1,0 +1,343 @@
+"""Training, judged from outside: its weights, its history, the steps it takes and the images it shows."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from memnas_core.config import DataSettings, TrainingSettings
+from memnas_core.data import Dataset, DatasetInfo, Split, open_dataset, prepare_dataset
+from memnas_core.data.augmentation import Augmentation
+from memnas_core.errors import SettingsError
+from memnas_core.graph import Shape, lower
+from memnas_core.grow_trim import seed_architecture
+from memnas_core.network import Network, build_network
+from memnas_core.training import TrainingProgress, accuracy, choose_device, train
+
+PLAIN = TrainingSettings(
+    epochs=1,
+    batch_size=4,
+    learning_rate=0.8,
+    momentum=0.0,
+    weight_decay=0.0,
+    restart_epochs=None,
+    restart_factor=1,
+    crop_padding=0,
+    cutout_size=0,
+    device="cpu",
+)
+USUAL = replace(
+    PLAIN,
+    epochs=2,
+    batch_size=32,
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=5e-4,
+    crop_padding=1,
+    cutout_size=2,
+)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    settings = DataSettings("digits", None, None, 0.2, 600, None)
+    return open_dataset(prepare_dataset(settings, 0, tmp_path_factory.mktemp("store")))
+
+
+def network_for(info: DatasetInfo, seed: int = 0) -> Network:
+    graph = lower(seed_architecture((1, 2), 8), Shape(*info.shape), len(info.classes))
+    return build_network(graph, seed)
+
+
+def small(digits: Dataset, images: int) -> Dataset:
+    """Return the digits with fewer training images."""
+    train = Split(digits.train.images[:images], digits.train.labels[:images])
+    return replace(digits, info=replace(digits.info, train_size=images), train=train)
+
+
+def numbered(count: int) -> Dataset:
+    """Return images that are their own numbers: image i is one pixel of value i. Two classes in turn."""
+    images = np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1)
+    split = Split(images, np.arange(count, dtype=np.int64) % 2)
+    info = DatasetInfo(
+        name="digits",
+        classes=("even", "odd"),
+        shape=(1, 1, 1),
+        channel_mean=(0.0,),
+        channel_std=(1 / 255,),
+        train_size=count,
+        validation_size=count,
+        test_size=count,
+        horizontal_flip=False,
+        digest="n" * 64,
+        source="numbers",
+    )
+    return Dataset(info, split, split, split)
+
+
+class Watching(nn.Module):
+    """Remembers which numbered images it is shown in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 2)
+        self.shown: list[list[int]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.shown.append(images.flatten().round().int().tolist())
+        scores: Tensor = self.linear(images.flatten(1) / 100)
+        return scores
+
+
+@contextmanager
+def learning_rates() -> Iterator[list[float]]:
+    """Collect the learning rate of every step that any optimizer takes."""
+    rates: list[float] = []
+    handle = register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: rates.append(optimizer.param_groups[0]["lr"])  # noqa: ARG005
+    )
+    try:
+        yield rates
+    finally:
+        handle.remove()
+
+
+def without_seconds(history: object) -> list[object]:
+    return [replace(line, seconds=0.0) for line in history]  # type: ignore[attr-defined]
+
+
+def test_one_seed_gives_the_same_bits(digits: Dataset) -> None:
+    data = small(digits, 200)
+    first, second, other = (network_for(data.info) for _ in range(3))
+    outcomes = [train(first, data, USUAL, 7), train(second, data, USUAL, 7), train(other, data, USUAL, 8)]
+    weights = [network.state_dict() for network in (first, second, other)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert without_seconds(outcomes[0].history) == without_seconds(outcomes[1].history)
+    assert any(not torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+    assert without_seconds(outcomes[0].history) != without_seconds(outcomes[2].history)
+
+
+def test_it_learns(digits: Dataset) -> None:
+    """Ten classes, so that guessing gives 0.1."""
+    network = network_for(digits.info)
+    outcome = train(network, digits, replace(USUAL, epochs=8, learning_rate=0.1), 0)
+    assert not outcome.diverged
+    assert outcome.history[-1].validation_accuracy > 0.7
+    assert outcome.history[-1].train_loss < 0.6 * outcome.history[0].train_loss
+    assert outcome.history[-1].train_accuracy > outcome.history[0].train_accuracy
+    assert [line.epoch for line in outcome.history] == list(range(1, 9))
+
+
+def test_validation_accuracy_is_that_of_the_final_weights(digits: Dataset) -> None:
+    network = network_for(digits.info)
+    outcome = train(network, digits, replace(USUAL, epochs=3), 0)
+    assert not network.training
+    assert outcome.history[-1].validation_accuracy == by_hand(network, digits.info, digits.validation)
+    assert len({line.validation_accuracy for line in outcome.history}) > 1
+    # more images than fit a batch of the evaluation
+    augment = Augmentation(digits.info, USUAL, torch.device("cpu"))
+    found = accuracy(network, digits.train, augment, torch.device("cpu"))
+    assert found == by_hand(network, digits.info, digits.train)
+
+
+def by_hand(network: nn.Module, info: DatasetInfo, split: Split) -> float:
+    """Classify one image after the other, normalised with numpy."""
+    mean, std = (np.array(figure).reshape(-1, 1, 1) for figure in (info.channel_mean, info.channel_std))
+    pixels: npt.NDArray[np.float32] = ((split.images / 255 - mean) / std).astype(np.float32)
+    with torch.no_grad():
+        best = [int(network.eval()(torch.from_numpy(image[None])).argmax()) for image in pixels]
+    return float(np.mean(np.array(best) == split.labels))
+
+
+def test_the_test_split_is_not_touched(digits: Dataset) -> None:
+    class Forbidden:
+        def __getattribute__(self, name: str) -> object:
+            raise AssertionError(f"the test split was asked for its {name}")
+
+    data = replace(small(digits, 64), test=Forbidden())  # type: ignore[arg-type]
+    assert len(train(network_for(data.info), data, USUAL, 0).history) == 2
+
+
+def test_torch_s_own_generator_is_left_alone(digits: Dataset) -> None:
+    data = small(digits, 64)
+    network = network_for(data.info)
+    before = torch.get_rng_state()
+    first = train(network, data, USUAL, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(12345)  # ... and decides nothing
+    assert without_seconds(train(network_for(data.info), data, USUAL, 0).history) == without_seconds(first.history)
+
+
+def test_steps_and_images_of_an_epoch() -> None:
+    """19 images in batches of 4: four steps, and another three images left out in each epoch."""
+    network, seen = Watching(), []
+    outcome = train(network, numbered(19), replace(PLAIN, epochs=3), 0, seen.append)
+    assert outcome.images_seen == 3 * 4 * 4
+    assert [(p.epoch, p.images_seen, p.images_total) for p in seen] == [
+        (1 + step // 4, 4 * (step + 1), 48) for step in range(12)
+    ]
+    assert all(isinstance(progress, TrainingProgress) for progress in seen)
+    epochs = [sum(network.shown[start : start + 4], []) for start in (0, 4, 8)]
+    assert len(network.shown) == 12
+    for images in epochs:
+        assert len(set(images)) == 16
+        assert set(images) <= set(range(19))
+    assert len({tuple(images) for images in epochs}) == 3
+    assert len({frozenset(images) for images in epochs}) > 1
+
+
+def test_fewer_images_than_a_batch() -> None:
+    network = Watching()
+    outcome = train(network, numbered(3), replace(PLAIN, epochs=2, batch_size=64), 0)
+    assert [sorted(images) for images in network.shown] == [[0, 1, 2], [0, 1, 2]]
+    assert outcome.images_seen == 6
+    assert len(outcome.history) == 2
+
+
+def test_train_figures_are_means_over_the_epoch() -> None:
+    """With a learning rate too small to move anything, every batch is judged by the same weights."""
+    data, network, losses = numbered(16), Watching(), []
+    outcome = train(
+        network, data, replace(PLAIN, learning_rate=1e-30), 0, lambda progress: losses.append(progress.train_loss)
+    )
+    scores = network(torch.arange(16.0)[:, None])
+    labels = torch.arange(16) % 2
+    (line,) = outcome.history
+    assert line.train_loss == pytest.approx(nn.functional.cross_entropy(scores, labels).item(), rel=1e-5)
+    assert line.train_loss == pytest.approx(sum(losses) / 4)
+    assert line.train_accuracy == (scores.argmax(1) == labels).float().mean().item() == line.validation_accuracy
+
+
+def sgdr(peak: float, cycles: list[int]) -> list[float]:
+    """Return Loshchilov and Hutter's Eq. 5 with a minimum of 0, one step after the other."""
+    return [peak / 2 * (1 + math.cos(math.pi * step / length)) for length in cycles for step in range(length)]
+
+
+def test_first_cycle_by_hand() -> None:
+    """Four steps: cos 0 = 1, cos 45 degrees = 0.70711, cos 90 = 0, cos 135 = -0.70711."""
+    with learning_rates() as rates:
+        outcome = train(Watching(), numbered(16), PLAIN, 0)
+    assert rates == pytest.approx([0.8, 0.682843, 0.4, 0.117157], abs=1e-6)
+    assert outcome.history[0].learning_rate == pytest.approx(0.117157, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "restart_epochs", "factor", "cycles"),
+    [
+        (3, None, 1, [12]),  # null: one cycle over all epochs
+        (3, None, 2, [12]),
+        (4, 2, 1, [8, 8]),
+        (7, 1, 2, [4, 8, 16]),
+        (4, 1, 3, [4, 12]),
+        (2, 5, 2, [20]),  # cut off in its first cycle
+    ],
+)
+def test_warm_restarts(epochs: int, restart_epochs: int | None, factor: int, cycles: list[int]) -> None:
+    """16 images in batches of 4: an epoch has four steps."""
+    settings = replace(PLAIN, epochs=epochs, restart_epochs=restart_epochs, restart_factor=factor)
+    with learning_rates() as rates:
+        outcome = train(Watching(), numbered(16), settings, 0)
+    expected = sgdr(0.8, cycles)[: 4 * epochs]
+    assert rates == pytest.approx(expected, abs=1e-9)
+    ends = [line.learning_rate for line in outcome.history]
+    assert ends == pytest.approx(expected[3::4], abs=1e-9)
+
+
+def test_sgd_by_hand() -> None:
+    """Two steps with momentum and weight decay on all images at once, so that their order does not matter."""
+    settings = replace(PLAIN, epochs=2, batch_size=8, learning_rate=0.5, momentum=0.9, weight_decay=0.1)
+    network, twin = Watching(), nn.Linear(1, 2)
+    twin.load_state_dict(network.linear.state_dict())
+    train(network, numbered(8), settings, 0)
+    images, labels = torch.arange(8.0)[:, None] / 100, torch.arange(8) % 2
+    velocity = [torch.zeros_like(weight) for weight in twin.parameters()]
+    for rate in (0.5, 0.25):
+        loss = nn.functional.cross_entropy(twin(images), labels)
+        gradients = torch.autograd.grad(loss, list(twin.parameters()))
+        with torch.no_grad():
+            for weight, gradient, speed in zip(twin.parameters(), gradients, velocity, strict=True):
+                speed.mul_(0.9).add_(gradient + 0.1 * weight)
+                weight.sub_(rate * speed)
+    for ours, theirs in zip(network.linear.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(digits: Dataset) -> None:
+    data, network = small(digits, 128), network_for(digits.info)
+    outcome = train(network, data, replace(USUAL, epochs=50, learning_rate=1e38), 0)
+    assert outcome.diverged
+    assert len(outcome.history) < 3
+    assert outcome.images_seen <= 3 * 128
+    assert not network.training
+
+
+class Shouting(Watching):
+    """Finite but absurd scores."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * 1e4
+
+
+def test_a_loss_that_explodes_ends_the_training() -> None:
+    settings = replace(PLAIN, epochs=50, learning_rate=1e-30)
+    network = Shouting()
+    outcome = train(network, numbered(16), settings, 0)
+    assert outcome.diverged
+    assert [line.epoch for line in outcome.history] == [1]
+    assert outcome.history[0].train_loss > 3 * math.log(2)
+    assert outcome.images_seen == 16
+    assert not network.training
+    assert not train(Watching(), numbered(16), settings, 0).diverged
+
+
+def test_augmentation_follows_the_settings(digits: Dataset) -> None:
+    """Without augmentation the batches hold the very images; with it they do not."""
+    data = small(digits, 32)
+    mean, std = data.info.channel_mean[0], data.info.channel_std[0]
+    originals = {image.tobytes() for image in data.train.images}
+
+    class Collecting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(10))
+            self.images: list[bytes] = []
+
+        def forward(self, images: Tensor) -> Tensor:
+            if self.training:
+                pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+                self.images += [image.contiguous().numpy().tobytes() for image in pixels]
+            return self.weight.expand(len(images), 10)
+
+    shares = []
+    for settings in (replace(USUAL, crop_padding=0, cutout_size=0), USUAL):
+        network = Collecting()
+        train(network, data, settings, 0)
+        shares.append(sum(image in originals for image in network.images) / len(network.images))
+    assert shares[0] == 1.0
+    assert shares[1] < 0.5
+
+
+def test_devices() -> None:
+    there_is_one = torch.cuda.is_available()
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if there_is_one else "cpu")
+    if there_is_one:
+        assert choose_device("cuda").type == "cuda"
+    else:
+        with pytest.raises(SettingsError, match=r"^training\.device: expected a CUDA device, found none"):
+            choose_device("cuda")
+
+
+def test_the_images_are_not_changed() -> None:
+    data = numbered(16)
+    before = data.train.images.copy()
+    train(Watching(), data, replace(PLAIN, crop_padding=1, cutout_size=1), 0)
+    assert np.array_equal(data.train.images, before)
