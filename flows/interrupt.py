@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import psutil
@@ -38,7 +38,8 @@ def ending_on_signals(farewell: str) -> Iterator[list[Callable[[], None]]]:
 
     def say_last_words() -> None:
         for say in last_words:
-            say()
+            with suppress(Exception):  # a service that is gone keeps nobody here
+                say()
 
     def say_farewell() -> None:
         # Bars may have hidden the cursor; bring it back before the last line.

@@ -5,7 +5,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from memnas_core.grow_trim import MoveCounts, seed_architecture
 from memnas_core.search import Ranking, seed_contender
-from tasks.round_steps import generate, rank, record, rerank, train, update_controller
+from tasks.round_steps import generate, rank, record, register_winner, rerank, train, update_controller
 from tasks.session import Search
 
 # Threads only wait for worker processes. A few more than there are workers keep those busy while a finished
@@ -21,9 +21,11 @@ WAITING_THREADS = 32
 )
 def search_round(search: Search, number: int) -> None:
     """Generate, rank, train the top k in parallel, re-rank, update the controller."""
+    registering = register_winner.submit(search, number - 1)  # of the round before, while this one trains
     generation = generate(search, number)
     ranking = rank(search, generation, number)
     _train_and_update(search, ranking, number, search.settings.search.top_k)
+    registering.result()
 
 
 @flow(name="memnas-seed", flow_run_name="round-0", validate_parameters=False)

@@ -22,7 +22,7 @@ from memnas_core.search import completion
 from tasks.conclude import conclude
 from tasks.display import Display
 from tasks.prepare import prepare
-from tasks.round_steps import load_finished_rounds
+from tasks.round_steps import load_finished_rounds, register_winner
 from tasks.session import Search
 from tasks.tracking import Tracker
 from tasks.versioning import Versions
@@ -55,10 +55,10 @@ def memnas_search(
         last_words = stack.enter_context(ending_on_signals(farewell(plan.name)))
         stack.enter_context(folder.locked())
         display = stack.enter_context(Display())
-        tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
         workers = stack.enter_context(Workers(settings.execution.workers))
         repository = Versions.open(store)
         dataset, info = prepare(settings, repository)
+        tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
         folder.begin(settings, Start(info, versions(), machine(), time.time()))
         search = Search(settings, folder, dataset, info, workers, tracker, repository, display)
         begun = datetime.fromtimestamp(folder.start().started, UTC)
@@ -105,4 +105,5 @@ def run_rounds(search: Search) -> None:
         search.display.say(expected_time(search))
     while (reason := completion(settings, search.base.architecture, search.rounds, search.images_seen)) is None:
         search_round(search, number=len(search.rounds))
+    register_winner(search, search.rounds[-1].round)
     search.display.say(f"The search ends: {reason}.")

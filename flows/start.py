@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memnas_core.config import Settings, load_settings
-from memnas_core.data import check_image_size
+from memnas_core.data import check_image_size, check_source
 from memnas_core.errors import InputError
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.result_folder import SearchFolder
 from memnas_core.training import choose_device
+from tasks.tracking_store import check_reachable
 
 LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
 
@@ -45,14 +46,19 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
         resume: Whether a search of that name may go on.
 
     Raises:
-        InputError: A setting, the name or the folder of results does not fit.
+        InputError: A setting, the name, the images or the folder of results does not fit.
+        TrackingError: The tracking server does not answer.
     """
     settings = load_settings(params, overrides)
     name, folder = find_search(settings, name)
     strides = seed_architecture(settings.network.strides, settings.network.filters)
     check_image_size(settings.data, strides.reduction)
-    choose_device(settings.training.device)
     folder.check(settings, resume)
+    if not folder.is_finished:  # a finished search needs no images, device or server any more
+        choose_device(settings.training.device)
+        check_source(settings.data)
+        if settings.tracking.uri is not None:
+            check_reachable(settings.tracking.uri)
     return Plan(settings, name, folder)
 
 

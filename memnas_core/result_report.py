@@ -69,7 +69,13 @@ def _chosen(
         handed_over = folder.read_chosen()
         # An earlier round may have ranked the same network without training it.
         wanted = (handed_over.round, handed_over.arch_id)
-        row = next(row for row in rows if (row.round, row.arch_id) == wanted)
+        found = [row for row in rows if (row.round, row.arch_id) == wanted]
+        if not found:
+            raise RecordError(
+                f"{folder.chosen}: expected a network of a finished round, found {handed_over.arch_id} of round "
+                f"{handed_over.round}, which is not there; restore that round with dvc checkout"
+            )
+        row = found[0]
         training = read_record(folder.chosen)
     accuracy = training.validation_accuracy
     assert accuracy is not None, "only trained networks are chosen"

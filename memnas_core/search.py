@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from memnas_core.architecture import Architecture, from_json, to_json
 from memnas_core.config import ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller, predicted_scores
-from memnas_core.errors import MemnasError
+from memnas_core.errors import TrainingError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate, MoveCounts, generate
 from memnas_core.jobs import TrainingRecord
@@ -235,7 +235,7 @@ def next_base(rows: Sequence[CandidateRow], base: Base | None, objective: Object
     """Return the winner of a round, or the old base where no training succeeded.
 
     Raises:
-        MemnasError: There is neither: the first network could not be trained.
+        TrainingError: There is neither: the first network could not be trained.
     """
     for row in rows:
         if row.is_winner and row.measured_accuracy is not None:
@@ -243,7 +243,7 @@ def next_base(rows: Sequence[CandidateRow], base: Base | None, objective: Object
             return Base(from_json(row.architecture), row.arch_id, performance)
     if base is None:
         found = ", ".join(row.status for row in rows)
-        raise MemnasError(
+        raise TrainingError(
             f"round 0: expected the first network to train, found {found}; lower training.learning_rate if it "
             "diverged, training.batch_size if memory ran out, and choose another --name"
         )

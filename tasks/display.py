@@ -45,11 +45,12 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._console.is_terminal:  # elsewhere it would print an empty line
+            self._progress.stop()
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self._console.print(line, markup=False)
+        self._console.print(line, markup=False, emoji=False)
 
     def begin_search(self, rounds: int, done: int) -> None:
         """Show the bar of the whole search."""

@@ -63,26 +63,34 @@ def log_candidate(search: Search, contender: Contender, record: TrainingRecord) 
 
 
 def log_round(search: Search, number: int, rows: Sequence[CandidateRow]) -> None:
-    """Add what re-ranking found to MLflow, and register the winner's network."""
+    """Add what re-ranking found to MLflow."""
     tracker = search.tracker
     round_run = tracker.start_round(search.run, number)
     for row in rows:
         if row.measured_score is not None and row.measured_rank is not None:
             tracker.update_scores(search.candidate_runs[row.arch_id], row.measured_score, row.measured_rank)
-        if row.is_winner:
-            training = search.training_job(from_json(row.architecture), row.arch_id, row.round).path
-            version = _register(search, round_run, row, training)
-            if best_row(search.rows, search.settings.objective).arch_id == row.arch_id:
-                tracker.set_best(search.settings.tracking.experiment, version)
     base = search.base.performance
     figures = {"accuracy": base.accuracy, "param_bytes": base.param_bytes, "peak_bytes": base.activation_bytes}
     tracker.log_figures(round_run, {"round": number, **figures, "candidates": len(rows)})
+
+
+def log_winner(search: Search, number: int) -> None:
+    """Register the network of a round's winner, once, and end the round's run in MLflow."""
+    tracker = search.tracker
+    round_run = tracker.start_round(search.run, number)
+    for row in search.rows:
+        if row.round == number and row.is_winner:
+            training = search.training_job(from_json(row.architecture), row.arch_id, row.round).path
+            candidate_run = tracker.candidate_run(round_run, row.arch_id)
+            version = _register(search, round_run, candidate_run, row, training)
+            if best_row(search.rows, search.settings.objective).arch_id == row.arch_id:
+                tracker.set_best(search.settings.tracking.experiment, version)
     tracker.end(round_run, "FINISHED")
 
 
 def log_chosen(search: Search, row: CandidateRow, chosen: Chosen, training: Path) -> None:
     """Register the network that the search hands over as the best, with its test accuracy."""
-    version = _register(search, search.run, row, training)
+    version = _register(search, search.run, search.run, row, training)
     search.tracker.set_best(search.settings.tracking.experiment, version)
     search.tracker.log_figures(
         search.run,
@@ -96,14 +104,14 @@ def log_chosen(search: Search, row: CandidateRow, chosen: Chosen, training: Path
     )
 
 
-def _register(search: Search, round_run: str, row: CandidateRow, training: Path) -> str:
+def _register(search: Search, round_run: str, candidate_run: str, row: CandidateRow, training: Path) -> str:
     architecture = from_json(row.architecture)
     network = load_network(architecture, training / WEIGHTS_FILE, search.info)
     example = np.zeros((2, *search.info.shape), dtype=np.float32)
     with _files(search, architecture) as files:
         return search.tracker.log_winner(
             round_run,
-            search.run if round_run == search.run else search.candidate_runs[row.arch_id],
+            candidate_run,
             network,
             example,
             search.settings.tracking.experiment,

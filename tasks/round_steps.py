@@ -22,7 +22,7 @@ from memnas_core.jobs import (
 )
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.search import Contender, Generation, Ranking
-from tasks.recording import log_candidate, log_round, show_candidate
+from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Search
 from tasks.workers import WorkerLostError
 
@@ -107,6 +107,12 @@ def record(
     search.folder.write_tables([*search.rounds, summary], search.rows)
     search.versions.add(search.folder.round_folder(number))
     return summary
+
+
+@task(cache_policy=NO_CACHE)
+def register_winner(search: Search, number: int) -> None:
+    """Put the network of a finished round's winner into the model registry."""
+    log_winner(search, number)
 
 
 @task(cache_policy=NO_CACHE)

@@ -297,6 +297,21 @@ class Tracker:
             self._end(run_id, "FINISHED" if candidate.status is Status.TRAINED else "FAILED", end)
         return run_id
 
+    def candidate_run(self, round_run: str, arch_id: str) -> str:
+        """Return the run of a candidate that was recorded.
+
+        Raises:
+            TrackingError: There is none.
+        """
+        with self._errors(f"find the candidate {arch_id}"):
+            found = self._find("candidate", arch_id, round_run)
+        if found is None:
+            raise TrackingError(
+                f"{without_password(self.uri)}: expected the record of candidate {arch_id}, found none; was it "
+                "deleted? Search under another --name"
+            )
+        return str(found.info.run_id)
+
     def update_scores(self, candidate_run: str, score: float, rank: int) -> None:
         """Add what re-ranking says of a candidate: Eq. 4 and its place from 1."""
         self.log_figures(candidate_run, {"score": score, "rank": rank})

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
+from multiprocessing.connection import wait
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
@@ -49,7 +50,8 @@ class _Worker:
         return self._executor.submit(function, *arguments)
 
     def is_alive(self) -> bool:
-        return self._process.is_alive()
+        # Not its own is_alive, which is wrong for a moment while the executor's thread buries a dead process.
+        return not wait([self._process.sentinel], timeout=0)
 
     def kill(self) -> None:
         """End the process, whatever it does."""

@@ -4,7 +4,7 @@
 """
 
 from memnas_core.data.dataset import Dataset, DatasetInfo, open_dataset
-from memnas_core.data.prepare import check_image_size, prepare_dataset
+from memnas_core.data.prepare import check_image_size, check_source, prepare_dataset
 from memnas_core.data.split_file import Split
 
-__all__ = ["Dataset", "DatasetInfo", "Split", "check_image_size", "open_dataset", "prepare_dataset"]
+__all__ = ["Dataset", "DatasetInfo", "Split", "check_image_size", "check_source", "open_dataset", "prepare_dataset"]

@@ -57,6 +57,18 @@ _KINDS = {
 }
 
 
+def check_source(settings: DataSettings) -> None:
+    """Refuse a folder of images that cannot be one, before anything is loaded or written.
+
+    Data sets with a name need no such check: their files may still have to be downloaded.
+
+    Raises:
+        DataError: As the folder's reader says.
+    """
+    if settings.dataset == "folder":
+        image_folder.find(settings, Path())
+
+
 def check_image_size(settings: DataSettings, divisible_by: int) -> int:
     """Return the side of the prepared images; costs nothing, so call it before anything is loaded.
 

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 _FILE_EVENTS = ("open", "os.", "shutil.", "tempfile.")
+_FILE_METHODS = {"write", "close", "__exit__", "fsync"}  # Python tells of them only as calls of C functions
 
 
 def deaths(action: Callable[[], None]) -> Iterator[bool]:
@@ -36,17 +38,25 @@ def deaths(action: Callable[[], None]) -> Iterator[bool]:
 def _act_and_die(action: Callable[[], None], last: int) -> None:
     calls = 0
 
-    def count(event: str, _: tuple[object, ...]) -> None:
+    def count() -> None:
         nonlocal calls
+        calls += 1
+        if calls == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hear(event: str, _: tuple[object, ...]) -> None:
         if event.startswith(_FILE_EVENTS):
-            calls += 1
-            if calls == last:
-                os.kill(os.getpid(), signal.SIGKILL)
+            count()
+
+    def watch(_: FrameType, event: str, called: object) -> None:
+        if event == "c_call" and getattr(called, "__name__", "") in _FILE_METHODS:
+            count()
 
     code = 1
     try:
         signal.alarm(30)
-        sys.addaudithook(count)
+        sys.addaudithook(hear)
+        sys.setprofile(watch)
         action()
         code = 0
     finally:

@@ -1,6 +1,5 @@
 """Files appear whole or not at all, whenever the process dies and whatever the disk says."""
 
-import os
 import signal
 from pathlib import Path
 from resource import RLIMIT_FSIZE, getrlimit, setrlimit
@@ -139,7 +138,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     setrlimit(RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(StorageError, match="text: cannot be written: .*File too large"):
+        with pytest.raises(StorageError, match=r"text: cannot be written: .*File too large"):
             write_text(path, "new" * 1000)
     finally:
         setrlimit(RLIMIT_FSIZE, limits)
@@ -162,4 +161,4 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
         write_text(tmp_path / "store" / "text", "new")
     with pytest.raises(StorageError, match="cannot be written"):
         fill_folder(tmp_path / "store" / "folder", "new")
-    assert os.listdir(tmp_path) == ["store"]
+    assert names(tmp_path) == {"store"}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -185,7 +186,7 @@ def test_steps_and_images_of_an_epoch() -> None:
         (1 + step // 4, 4 * (step + 1), 48) for step in range(12)
     ]
     assert all(isinstance(progress, TrainingProgress) for progress in seen)
-    epochs = [sum(network.shown[start : start + 4], []) for start in (0, 4, 8)]
+    epochs = [[*chain(*network.shown[start : start + 4])] for start in (0, 4, 8)]
     assert len(network.shown) == 12
     for images in epochs:
         assert len(set(images)) == 16

@@ -1,0 +1,197 @@
+"""From a search's folder to its report: finished searches, running ones and damaged ones."""
+
+import os
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from shutil import rmtree
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from memnas_core.architecture import from_json
+from memnas_core.environment import PACKAGES, machine, versions
+from memnas_core.errors import RecordError, ResumeError, StorageError
+from memnas_core.jobs import RECORD_FILE
+from memnas_core.measure import measure
+from memnas_core.network_files import lifetime_table, network_files
+from memnas_core.records import CandidateRow, Status
+from memnas_core.result_folder import Chosen, SearchFolder
+from memnas_core.result_report import write_report
+from memnas_core.search import best_row
+from tests.core.faults import fill, small_disk
+from tests.core.small_search import SHAPE, START, SmallSearch, small_settings
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> SmallSearch:
+    """Return a search with a seed and one round on disk."""
+    return two_rounds(tmp_path)
+
+
+def two_rounds(store: Path) -> SmallSearch:
+    settings = small_settings(store)
+    search = SmallSearch(settings, SearchFolder(store / "searches" / "my digits"))
+    search.folder.begin(settings, START)
+    search.write_round([0.5])
+    search.write_round([0.625, None, 0.75])
+    return search
+
+
+def finish(search: SmallSearch, row: CandidateRow, retrained_epochs: int | None = None) -> None:
+    assert row.measured_accuracy is not None
+    training = search.job(row.arch_id, row.round).path
+    chosen = Chosen(
+        row.arch_id, row.round, row.measured_accuracy, 0.4375, retrained_epochs, finished=START.started + 272
+    )
+    files = network_files(from_json(row.architecture), SHAPE, 10, search.settings.objective)
+    search.folder.write_chosen(chosen, training, files)
+
+
+def text_of(folder: SearchFolder) -> str:
+    """Return the report's words without markup, with single spaces."""
+    page = folder.report.read_text(encoding="utf-8")
+    page = re.sub(r"<(style|script).*?</\1>", " ", page, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_a_finished_search(search: SmallSearch) -> None:
+    row = next(row for row in search.rows if row.round == 1 and row.is_winner)
+    finish(search, row, retrained_epochs=60)
+    assert write_report(search.folder) == search.folder.report
+    text = text_of(search.folder)
+    assert "my digits" in text
+    assert "43.75 % test accuracy" in text
+    assert f"The chosen network is {row.arch_id} , found in round 1, retrained" in text
+    assert "60 epochs" in text
+    assert "4 min 32 s" in text
+    assert START.machine in text
+    assert "torch 2.14.1" in text
+    assert "Rank τ" in text
+    for trained in search.rows:
+        assert (trained.arch_id in text) == (trained.status is not Status.GENERATED)
+
+
+def test_an_unfinished_search_shows_what_would_be_chosen_now(search: SmallSearch) -> None:
+    write_report(search.folder)
+    text = text_of(search.folder)
+    assert "the search is not finished" in text
+    assert "not measured yet" in text
+    assert f"The best network so far is {best_row(search.rows, search.settings.objective).arch_id}" in text
+    search.write_round([0.5])
+    write_report(search.folder)
+    assert search.rows[-1].round == 2
+    assert search.rounds[2].winner_id in text_of(search.folder)
+
+
+def test_a_search_that_is_writing_at_this_moment(search: SmallSearch) -> None:
+    (search.folder.trainings / ".0123.abc").mkdir()  # a training that is being put in its place
+    (search.folder.trainings / ".4567.progress").write_text("{}")
+    (search.folder.path / "rounds" / ".round-02.xyz").mkdir()
+    write_report(search.folder)
+    assert search.folder.report.is_file()
+
+
+def test_a_network_that_an_earlier_round_ranked_without_training_it(tmp_path: Path) -> None:
+    """Rounds share networks: the second round trains one that the first has left aside."""
+    settings = small_settings(tmp_path)
+    search = SmallSearch(settings, SearchFolder(tmp_path / "digits"))
+    search.folder.begin(settings, START)
+    search.write_round([0.5])
+    search.write_round([None])  # the base stays, so that the next round has the same candidates
+    search.write_round([0.75])
+    (row,) = [row for row in search.rows if row.round == 2 and row.is_winner]
+    assert [r.status for r in search.rows if r.round == 1 and r.arch_id == row.arch_id] == [Status.GENERATED]
+    finish(search, row)
+    write_report(search.folder)
+    assert f"{row.arch_id} , found in round 2, with the weights of the search" in text_of(search.folder)
+
+
+def test_pictures_are_those_of_the_chosen_network(search: SmallSearch) -> None:
+    objective = search.settings.objective
+    architecture = from_json(search.rows[0].architecture)
+    files = network_files(architecture, SHAPE, 10, objective)
+    assert set(files) == {"architecture.json", "architecture.svg", "lifetimes.svg"}
+    assert from_json(files["architecture.json"]) == architecture
+    for name in ("architecture.svg", "lifetimes.svg"):
+        assert ElementTree.fromstring(files[name]).tag == "{http://www.w3.org/2000/svg}svg"
+    assert architecture.arch_id in files["lifetimes.svg"]
+    figures = measure(architecture, SHAPE, 10, 4, 4)
+    for convention in ("paper", "sequential", "minimum"):
+        told = replace(objective, activation_convention=convention)
+        table = lifetime_table(architecture, SHAPE, 10, told)
+        assert table.peak == figures.activation_bytes(convention)
+        assert f"convention {convention}" in network_files(architecture, SHAPE, 10, told)["lifetimes.svg"]
+    half = lifetime_table(architecture, SHAPE, 10, replace(objective, activation_bytes=2))
+    assert half.peak == figures.minimum_bytes // 2
+
+
+def test_no_search(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match="expected the folder of a search"):
+        write_report(SearchFolder(tmp_path / "nowhere"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_round_yet(tmp_path: Path) -> None:
+    folder = SearchFolder(tmp_path / "digits")
+    folder.begin(small_settings(tmp_path), START)
+    with pytest.raises(RecordError, match="expected at least one finished round, found none; go on with --resume"):
+        write_report(folder)
+    assert not folder.report.exists()
+
+
+def lose_trainings(search: SmallSearch) -> None:
+    rmtree(search.folder.trainings)
+    search.folder.trainings.mkdir()
+
+
+def lose_round(search: SmallSearch) -> None:
+    finish(search, next(row for row in search.rows if row.round == 1 and row.is_winner))
+    rmtree(search.folder.round_folder(1))
+
+
+def damage_chosen(search: SmallSearch) -> None:
+    finish(search, search.rows[0])
+    (search.folder.chosen / "chosen.json").write_text("{")
+
+
+def damage_chosen_training(search: SmallSearch) -> None:
+    finish(search, search.rows[0])
+    (search.folder.chosen / RECORD_FILE).unlink()
+
+
+@pytest.mark.parametrize("damage", [lose_trainings, lose_round, damage_chosen, damage_chosen_training])
+def test_a_damaged_record_leaves_the_old_report(damage: Callable[[SmallSearch], None], search: SmallSearch) -> None:
+    write_report(search.folder)
+    before = search.folder.report.read_bytes()
+    damage(search)
+    with pytest.raises(RecordError) as caught:
+        write_report(search.folder)
+    assert str(search.folder.path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert search.folder.report.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_old_report(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2000) as disk:
+        search = two_rounds(disk)
+        search.folder.report.write_text("old")
+        fill(disk)
+        with pytest.raises(StorageError, match=r"report\.html: the disk is full"):
+            write_report(search.folder)
+        assert search.folder.report.read_text() == "old"
+
+
+def test_environment() -> None:
+    found = dict(versions())
+    assert list(found) == ["python", *PACKAGES]
+    assert found["python"] == platform.python_version()
+    assert found["torch"] == torch.__version__.partition("+")[0]
+    assert found["memnas"] == "0.1.0"
+    assert all(re.match(r"\d+\.\d+", version) for version in found.values())
+    cores = len(os.sched_getaffinity(0))
+    assert re.fullmatch(rf".+, {cores} cores?, Linux \S+", machine())

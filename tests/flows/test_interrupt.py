@@ -1,0 +1,177 @@
+"""Ctrl-C and SIGTERM, sent to real processes that have children of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.interrupt import ending_on_signals
+
+# A program that starts a child which has a child, and one that ignores signals, and then works.
+PROGRAM = """
+import subprocess, sys, threading, time
+from pathlib import Path
+from flows.interrupt import ending_on_signals
+
+folder = Path(sys.argv[1])
+stubborn = "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]; time.sleep(60)"
+with ending_on_signals("Stopped; go on with --resume") as last_words:
+    last_words.append(lambda: (folder / "words").write_text("the run was killed"))
+    subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60; true"])
+    subprocess.Popen([sys.executable, "-c", stubborn])
+    {preparation}
+    (folder / "ready").write_text("")
+    {work}
+(folder / "after").write_text("")
+"""
+
+
+@contextmanager
+def program(
+    folder: Path, work: str = "time.sleep(60)", preparation: str = "", children: int = 4, stderr: int = subprocess.PIPE
+) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
+    """Start the program; yields it and all its descendants once it works."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(work=work, preparation=preparation), str(folder)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_until((folder / "ready").exists)
+        own = psutil.Process(process.pid)
+        wait_until(lambda: len(own.children(recursive=True)) >= children)
+        time.sleep(0.3)  # the stubborn child learns to ignore signals
+        yield process, own.children(recursive=True)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
+    started = time.monotonic()
+    while not happened():
+        assert time.monotonic() - started < seconds, "it did not happen"
+        time.sleep(0.02)
+
+
+def is_running(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def seconds_to_end(process: "subprocess.Popen[str]", number: signal.Signals) -> float:
+    started = time.monotonic()
+    process.send_signal(number)
+    process.wait(timeout=20)
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all(number: signal.Signals, tmp_path: Path) -> None:
+    with program(tmp_path) as (process, descendants):
+        assert len(descendants) >= 4  # the shell, its sleeps and the stubborn one
+        assert seconds_to_end(process, number) < 3
+        assert process.returncode == 130
+        assert not any(is_running(descendant) for descendant in descendants)
+        assert process.stderr is not None
+        assert process.stderr.read() == "\nStopped; go on with --resume\n"
+    assert (tmp_path / "words").read_text() == "the run was killed"
+    assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "threading.Event().wait()",
+        "[x for _ in range(10**9) for x in ()]",
+    ],
+    ids=["lock", "busy"],
+)
+def test_whatever_it_does(work: str, tmp_path: Path) -> None:
+    with program(tmp_path, f"{work}; time.sleep(60)") as (process, descendants):
+        assert seconds_to_end(process, signal.SIGINT) < 3
+        assert process.returncode == 130
+        assert not any(is_running(descendant) for descendant in descendants)
+
+
+def test_impatience_changes_nothing(tmp_path: Path) -> None:
+    """A person may press Ctrl-C many times, and a supervisor may add SIGTERM."""
+    with program(tmp_path, preparation="last_words.append(lambda: time.sleep(1))") as (process, descendants):
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            process.send_signal(number)
+            time.sleep(0.1)
+        process.wait(timeout=20)
+        assert process.returncode == 130
+        assert not any(is_running(descendant) for descendant in descendants)
+        assert process.stderr is not None
+        assert process.stderr.read() == "\nStopped; go on with --resume\n"
+
+
+def test_last_words_that_never_end_are_cut_short(tmp_path: Path) -> None:
+    with program(tmp_path, preparation="last_words.insert(0, lambda: time.sleep(60))") as (process, descendants):
+        assert 1.5 < seconds_to_end(process, signal.SIGINT) < 5
+        assert process.returncode == 130
+        assert not any(is_running(descendant) for descendant in descendants)
+    assert not (tmp_path / "words").exists()
+
+
+def test_last_words_that_fail_keep_nobody(tmp_path: Path) -> None:
+    with program(tmp_path, preparation="last_words.insert(0, lambda: 1 / 0)") as (process, _):
+        assert seconds_to_end(process, signal.SIGINT) < 3
+        assert process.returncode == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == "\nStopped; go on with --resume\n"
+    assert (tmp_path / "words").read_text() == "the run was killed"
+
+
+def test_a_pipe_that_nobody_reads_keeps_nobody(tmp_path: Path) -> None:
+    """As in `memnas search 2>&1 | less`: the program hangs in the middle of a line when the signal comes."""
+    with program(tmp_path, "[sys.stderr.write('x' * 4096) for _ in range(10**6)]") as (process, descendants):
+        time.sleep(0.5)
+        assert seconds_to_end(process, signal.SIGINT) < 5
+        assert process.returncode == 130
+        assert not any(is_running(descendant) for descendant in descendants)
+
+
+def test_signals_mean_what_they_meant_after_the_block() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with ending_on_signals("bye"):
+        assert signal.getsignal(signal.SIGINT) not in before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+    def fail() -> None:
+        with ending_on_signals("bye"):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_another_thread_handles_no_signals() -> None:
+    """Prefect's worker may run a flow in a thread; then the worker's own handlers stay."""
+    before = signal.getsignal(signal.SIGINT)
+    found: list[object] = []
+
+    def work() -> None:
+        with ending_on_signals("bye") as last_words:
+            found.append((signal.getsignal(signal.SIGINT), last_words))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(before, [])]

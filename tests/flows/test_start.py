@@ -1,0 +1,131 @@
+"""What is checked before a search starts; nothing is written meanwhile."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flows.start import LONGEST_NAME, find_search, plan_search
+from memnas_core.config import dump_settings
+from memnas_core.errors import DataError, InputError, ResumeError, SettingsError, TrackingError
+from memnas_core.result_folder import SearchFolder
+from tests.core.small_search import START, small_settings
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    """Write settings whose store is beside them and does not exist."""
+    path = tmp_path / "params.yaml"
+    path.write_text(dump_settings(small_settings(tmp_path / "store")))
+    return path
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """Write two class folders with a few grey images."""
+    for number in range(12):
+        path = tmp_path / "pets" / ("cat" if number % 2 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 20 * number, dtype=np.uint8)).save(path)
+    return tmp_path / "pets"
+
+
+def begin(params: Path, name: str) -> SearchFolder:
+    settings = small_settings(params.parent / "store")
+    _, folder = find_search(settings, name)
+    folder.begin(settings, START)
+    return folder
+
+
+def test_a_plan(params: Path, tmp_path: Path) -> None:
+    plan = plan_search(params, ["search.rounds=9"], None, resume=False)
+    assert plan.name == "digits"
+    assert plan.folder.path == tmp_path / "store" / "searches" / "digits"
+    assert plan.settings.search.rounds == 9
+    assert plan.settings == replace(small_settings(tmp_path / "store"), search=replace(plan.settings.search, rounds=9))
+    assert not plan.is_finished
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
+
+
+def test_names(params: Path, pets: Path) -> None:
+    overrides = ["data.dataset=folder", f"data.folder={pets}"]
+    assert plan_search(params, overrides, None, resume=False).name == "pets"
+    assert plan_search(params, overrides, "lr=0.1, second try", resume=False).name == "lr=0.1, second try"
+    assert plan_search(params, [], "ünïcode 😀", resume=False).folder.path.name == "ünïcode 😀"
+    assert plan_search(params, [], "n" * LONGEST_NAME, resume=False).name == "n" * LONGEST_NAME
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "../b", "/", "..", ".", ".hidden", "a/", "n" * (LONGEST_NAME + 1), "ü" * LONGEST_NAME]
+)
+def test_names_that_are_no_plain_file_names(name: str, params: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^--name .*expected a plain file name of at most 200 bytes"):
+        plan_search(params, [], name, resume=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
+
+
+def test_a_folder_without_a_name(params: Path) -> None:
+    with pytest.raises(InputError, match=r"^--name ''"):
+        plan_search(params, ["data.dataset=folder", "data.folder=/"], None, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "words"),
+    [
+        (["search.rounds=0"], SettingsError, "search.rounds: expected a number of at least 1, found 0"),
+        (["search.round=3"], SettingsError, "search.round: expected one of"),
+        (["network.strides=[2,2,2,2]"], DataError, "data.image_size: expected a multiple of 16"),
+        (["data.image_size=9"], DataError, "data.image_size: expected a multiple of 2"),
+        (["data.dataset=folder", "data.folder=/nowhere"], DataError, "expected a folder at /nowhere, found nothing"),
+        (["data.dataset=folder"], SettingsError, "data.folder: expected the path of the class folders"),
+        (["tracking.uri='http://127.0.0.1:9'"], TrackingError, "127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    overrides: list[str], error: type[Exception], words: str, params: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error) as caught:
+        plan_search(params, overrides, None, resume=False)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(params: Path) -> None:
+    with pytest.raises(SettingsError, match=r"training\.device: expected a CUDA device, found none"):
+        plan_search(params, ["training.device=cuda"], None, resume=False)
+
+
+def test_an_unfinished_search(params: Path) -> None:
+    begin(params, "mine")
+    with pytest.raises(ResumeError, match="found an unfinished search; add --resume"):
+        plan_search(params, [], "mine", resume=False)
+    plan = plan_search(params, [], "mine", resume=True)
+    assert not plan.is_finished
+    with pytest.raises(ResumeError, match=r"search\.seed: 5 here, 0 there"):
+        plan_search(params, ["search.seed=5"], "mine", resume=True)
+    assert plan_search(params, ["search.seed=5"], "other", resume=True).name == "other"
+    assert plan_search(params, ["execution.workers=7"], "mine", resume=True).settings.execution.workers == 7
+
+
+def test_a_finished_search(params: Path) -> None:
+    begin(params, "mine").write_metrics({})
+    assert plan_search(params, [], "mine", resume=True).is_finished
+    with pytest.raises(ResumeError, match="found a finished search"):
+        plan_search(params, [], "mine", resume=False)
+
+
+def test_a_finished_search_needs_no_images_any_more(params: Path, tmp_path: Path) -> None:
+    settings = small_settings(tmp_path / "store")
+    gone = replace(settings.data, dataset="folder", folder=str(tmp_path / "pets"))
+    folder = SearchFolder(tmp_path / "store" / "searches" / "pets")
+    folder.begin(replace(settings, data=gone), START)
+    overrides = ["data.dataset=folder", f"data.folder={tmp_path / 'pets'}"]
+    with pytest.raises(DataError, match="found nothing"):
+        plan_search(params, overrides, None, resume=True)
+    folder.write_metrics({})
+    assert plan_search(params, overrides, None, resume=True).is_finished

@@ -1,0 +1,202 @@
+"""The pool of worker processes, with real processes and real signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from tasks.workers import WorkerLostError, Workers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _importable() -> Iterator[None]:
+    """Let the workers import this module: they look where this process does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2])
+        yield
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+# What the workers run; they import this module.
+
+
+def sleep_and_tell(path: Path, seconds: float) -> int:
+    """Write the worker's id, then sleep."""
+    path.with_suffix(".part").write_text(str(os.getpid()))
+    path.with_suffix(".part").rename(path)
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def fail(words: str) -> None:
+    raise ValueError(words)
+
+
+def signals() -> tuple[object, object]:
+    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> float:
+    started = time.monotonic()
+    while not happened():
+        assert time.monotonic() - started < seconds, "it did not happen"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def pid_in(path: Path) -> int:
+    wait_until(path.exists)
+    return int(path.read_text())
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_jobs_run_side_by_side(workers: Workers, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    jobs = [threads.submit(workers.run, sleep_and_tell, tmp_path / name, 1.0) for name in "ab"]
+    pids = {pid_in(tmp_path / name) for name in "ab"}
+    assert not any(job.done() for job in jobs)  # both have begun, none has ended
+    assert {job.result() for job in jobs} == pids
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert all(psutil.Process(pid).ppid() == os.getpid() for pid in pids)
+
+
+def test_more_jobs_than_workers(workers: Workers, threads: ThreadPoolExecutor) -> None:
+    jobs = [threads.submit(workers.run, pow, 2, number) for number in range(8)]
+    assert [job.result() for job in jobs] == [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+def test_workers_stay_warm(workers: Workers) -> None:
+    pids = {workers.run(os.getpid) for _ in range(6)}
+    assert len(pids) <= 2
+    assert pids <= {child.pid for child in psutil.Process().children()}
+
+
+def test_an_error_of_the_job_is_its_caller_s(workers: Workers) -> None:
+    with pytest.raises(ValueError, match="no such luck"):
+        workers.run(fail, "no such luck")
+    assert workers.run(abs, -3) == 3
+
+
+def test_one_torch_thread_and_no_signals(workers: Workers, threads: ThreadPoolExecutor) -> None:
+    functions = (torch.get_num_threads, torch.are_deterministic_algorithms_enabled, signals)
+    for job in [threads.submit(workers.run, function) for function in functions for _ in range(2)]:
+        # Ctrl-C reaches the whole group, and only the parent decides what it means.
+        assert job.result() in (1, True, (signal.SIG_IGN, signal.SIG_DFL))
+
+
+def test_the_caller_may_look_around_while_it_waits(workers: Workers) -> None:
+    looks: list[float] = []
+    workers.run(time.sleep, 0.6, while_waiting=lambda: looks.append(time.monotonic()))
+    assert 3 <= len(looks) <= 12
+
+
+def test_a_killed_worker_costs_its_own_job_only(workers: Workers, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    doomed = threads.submit(workers.run, sleep_and_tell, tmp_path / "doomed", 60)
+    other = threads.submit(workers.run, sleep_and_tell, tmp_path / "other", 2.0)
+    killed, spared = pid_in(tmp_path / "doomed"), pid_in(tmp_path / "other")
+    os.kill(killed, signal.SIGKILL)
+    with pytest.raises(WorkerLostError, match="the worker process died"):
+        doomed.result(timeout=30)
+    assert other.result(timeout=30) == spared
+    # the pool has two workers again, one of them new
+    jobs = [threads.submit(workers.run, sleep_and_tell, tmp_path / f"again {n}", 0.5) for n in range(2)]
+    pids = {job.result(timeout=60) for job in jobs}
+    assert len(pids) == 2
+    assert spared in pids
+    assert killed not in pids
+
+
+def test_a_worker_that_dies_between_jobs_is_replaced(workers: Workers, threads: ThreadPoolExecutor) -> None:
+    """The kernel may take the memory of an idle worker; no job has lost anything then."""
+    killed = workers.run(os.getpid)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: not psutil.pid_exists(killed))
+    jobs = [threads.submit(workers.run, pow, 2, number) for number in range(4)]
+    assert [job.result(timeout=60) for job in jobs] == [1, 2, 4, 8]
+    assert killed not in {workers.run(os.getpid) for _ in range(4)}
+
+
+def test_stop_ends_everything_at_once(tmp_path: Path) -> None:
+    pool = Workers(1)
+    outcomes: list[Future[int]] = []
+    with ThreadPoolExecutor(2) as threads:
+        outcomes.append(threads.submit(pool.run, sleep_and_tell, tmp_path / "running", 60))
+        pid = pid_in(tmp_path / "running")
+        outcomes.append(threads.submit(pool.run, sleep_and_tell, tmp_path / "waiting", 60))
+        time.sleep(0.2)
+        children = psutil.Process().children()
+        started = time.monotonic()
+        pool.stop()
+        assert time.monotonic() - started < 2
+        assert not is_running(pid)
+        for outcome in outcomes:  # neither is told that its worker was lost: it would be recorded as such
+            with pytest.raises(CancelledError):
+                outcome.result(timeout=5)
+    assert not (tmp_path / "waiting").exists()
+    assert set(psutil.Process().children()) <= set(children)  # nobody was started anew
+    with pytest.raises(CancelledError):
+        pool.run(abs, -3)
+
+
+def test_leaving_the_block_by_an_error_ends_the_workers() -> None:
+    before = set(psutil.Process().children())
+    pids: set[psutil.Process] = set()
+
+    def leave() -> None:
+        with Workers(1):
+            pids.update(set(psutil.Process().children()) - before)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        leave()
+    assert pids
+    assert not any(is_running(process.pid) for process in pids)
+
+
+def test_workers_go_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """A search that is killed with SIGKILL can end nobody; its workers find out by themselves."""
+    script = """
+import sys, threading, time
+from pathlib import Path
+from tasks.workers import Workers
+from tests.tasks.test_workers import sleep_and_tell
+
+workers = Workers(2)
+for name in "ab":
+    threading.Thread(target=workers.run, args=(sleep_and_tell, Path(sys.argv[1]) / name, 60), daemon=True).start()
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2])
+    try:
+        pids = [pid_in(tmp_path / name) for name in "ab"]
+        descendants = [process.pid for process in psutil.Process(parent.pid).children(recursive=True)]
+        assert set(pids) <= set(descendants)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert wait_until(lambda: not any(is_running(pid) for pid in descendants), seconds=10) < 3
