@@ -1,6 +1,7 @@
-"""Pictures as SVG text: an architecture, the lifetimes of its tensors, and charts of a search."""
+"""Pictures as SVG text: an architecture, its tensors in time and in an arena, and charts of a search."""
 
 from memnas_core.pictures.architecture import architecture_svg
+from memnas_core.pictures.arena import arena_svg
 from memnas_core.pictures.front import front_svg
 from memnas_core.pictures.history import history_svg
 from memnas_core.pictures.lifetimes import lifetime_svg
@@ -9,6 +10,7 @@ from memnas_core.pictures.rounds import rounds_svg, time_svg
 
 __all__ = [
     "architecture_svg",
+    "arena_svg",
     "front_svg",
     "history_svg",
     "lifetime_svg",
