@@ -1,11 +1,11 @@
 """The `memnas` command. Heavy libraries are imported by the commands that need them, so that help is quick."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import click
-import yaml
 
 from flows.memory_command import memory_command
 from memnas_core.errors import MemnasError
@@ -49,9 +49,8 @@ def search(params: Path, overrides: tuple[str, ...], images: Path | None, name: 
     Results land in STORE/searches/NAME. Ctrl-C ends a search; --resume goes on with it.
     """
     if images is not None:
-        # Quoted as YAML does it, whatever characters the path has; JSON writes an emoji as no YAML string does.
-        quoted = yaml.safe_dump(str(images.resolve()), default_style='"', width=float("inf")).strip()
-        overrides = (*overrides, "data.dataset=folder", f"data.folder={quoted}")
+        # A JSON string is a YAML string, whatever characters the path has.
+        overrides = (*overrides, "data.dataset=folder", f"data.folder={json.dumps(str(images.resolve()))}")
     from flows.start import plan_search
 
     plan = plan_search(params, overrides, name, resume)

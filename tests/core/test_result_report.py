@@ -89,7 +89,8 @@ def test_an_unfinished_search_shows_what_would_be_chosen_now(search: SmallSearch
 
 
 def test_a_search_that_is_writing_at_this_moment(search: SmallSearch) -> None:
-    (search.folder.trainings / ".0123.abc").mkdir()  # a training that is being put in its place
+    for number in range(30):  # trainings that are being put in their places
+        (search.folder.trainings / f".{number}.abc").mkdir()
     (search.folder.trainings / ".4567.progress").write_text("{}")
     (search.folder.path / "rounds" / ".round-02.xyz").mkdir()
     write_report(search.folder)

@@ -212,7 +212,7 @@ def test_another_search_is_not_overwritten(memnas: Memnas, tmp_path: Path) -> No
         "- dash",
         "~",
         "del \x7f",
-        "w" * 150,
+        "many words " * 15 + "and no end",
     ],
 )
 def test_images_may_have_any_path(name: str, memnas: Memnas, tmp_path: Path) -> None:
