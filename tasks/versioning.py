@@ -32,9 +32,10 @@ from dvc.repo import Repo
 from dvc.ui import ui
 from rich.console import Console
 
-# The search draws on the terminal and DVC must not: neither bars, for which it asks the logger's level, nor
+# The search draws on the terminal and DVC must not: neither bars, for which it asks the loggers' level, nor
 # spinners. What goes wrong arrives as an exception.
-logging.getLogger("dvc").setLevel(logging.CRITICAL)
+for _name in ("dvc", "dvc_data", "dvc_objects"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 ui.error_console = Console(quiet=True)
 
 LOCK_SECONDS = 20.0

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -248,3 +249,28 @@ def test_add_works_inside_a_stage_of_a_surrounding_pipeline(tmp_path: Path) -> N
         check=True,
     ).stdout
     assert "store" not in untracked
+
+
+def test_nothing_is_drawn_on_a_terminal(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tasks.versioning import Versions\n"
+        "store = Path(sys.argv[1]); versions = Versions.open(store)\n"
+        "for name in ('first', 'second'):\n"
+        "    (store / name).mkdir(); (store / name / 'file').write_text(name); versions.add(store / name)\n"
+    )
+    terminal, inside = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", program, tmp_path / "store"],
+            check=True,
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            cwd=Path(__file__).parents[2],
+        )
+        os.write(inside, b"end\n")
+        drawn = os.read(terminal, 10_000).replace(b"\x1b[0m", b"")  # a reset of colours is not seen
+        assert drawn == b"end\r\n"
+    finally:
+        os.close(inside)
+        os.close(terminal)
