@@ -1,13 +1,13 @@
 """A small search for tests. Its accuracies are made up; networks, bytes, tables and weight files are real."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+import yaml
 from safetensors.torch import save
 
 from memnas_core.architecture import Architecture, from_json
-from memnas_core.config import NetworkSettings, Settings, load_settings
+from memnas_core.config import Settings, parse_settings
 from memnas_core.data import DatasetInfo
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import MoveCounts, seed_architecture
@@ -44,15 +44,25 @@ INFO = DatasetInfo(
 START = Start(INFO, (("python", "3.11"), ("torch", "2.14.1")), "Abacus, 1 core, Linux", 1_700_000_000.0)
 
 
+SETTINGS = """
+data: {dataset: digits, folder: null, image_size: null, validation_fraction: 0.2, max_training_images: null,
+       horizontal_flip: null}
+network: {filters: 4, strides: [1, 2]}
+search: {seed: 0, top_k: 8, rounds: 4, max_cells: 6, max_training_images: null, patience: 3}
+objective: {accuracy_weight: 0.5, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4}
+training: {epochs: 20, batch_size: 64, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
+           restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu}
+controller: {target: accuracy, embedding_size: 8, hidden_size: 8, epochs: 5, learning_rate: 0.003}
+final: {epochs: 60}
+execution: {workers: null}
+tracking: {uri: null, experiment: memnas}
+"""
+
+
 def small_settings(store: Path) -> Settings:
-    """Return `params.yaml` with a small network, a store of its own and the training on the CPU."""
-    plain = load_settings(Path(__file__).parents[2] / "params.yaml")
-    return replace(
-        plain,
-        store=str(store),
-        network=NetworkSettings(filters=4, strides=(1, 2)),
-        training=replace(plain.training, device="cpu"),
-    )
+    """Return the settings of a small search with a store of its own."""
+    document = yaml.safe_load(SETTINGS)
+    return parse_settings({"store": str(store), **document}, "small_search.py")
 
 
 def made_up_record(arch_id: str, accuracy: float | None, status: Status = Status.TRAINED) -> TrainingRecord:
