@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from memnas_core.architecture import from_json
-from memnas_core.errors import ArchitectureError, InputError, StorageError
+from memnas_core.errors import ArchitectureError, InputError
 from memnas_core.graph import Shape, lower
 from memnas_core.memory_report import LayerGraph, MemoryReport, PeakStep, memory_report
 from memnas_core.storage import write_text
@@ -158,10 +158,7 @@ def _torchvision(name: str, shape: Shape, classes: int | None) -> Network:
 def _draw(report: MemoryReport, title: str, path: Path) -> None:
     from memnas_core.pictures import lifetime_svg
 
-    try:
-        write_text(path, lifetime_svg(report.tables["minimum"], title))
-    except OSError as error:
-        raise StorageError(f"--plot {path}: cannot be written: {error.strerror}") from None
+    write_text(path, lifetime_svg(report.tables["minimum"], title))
 
 
 def _print_report(report: MemoryReport, unread_parameters: int) -> None:

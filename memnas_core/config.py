@@ -90,7 +90,7 @@ class SearchSettings:
         seed: Decides every random choice of the search.
         top_k: Candidates trained in a round (the paper's k).
         rounds: Rounds at most.
-        max_cells: A base with so many cells in a block is trimmed but no longer grown.
+        max_cells: The search ends when its base has so many cells in a block.
         max_training_images: Training images seen by all candidates together; null: no limit.
         patience: Rounds in a row that may bring no candidate above its base (score > 0); null: no limit.
     """

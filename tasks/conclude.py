@@ -27,7 +27,8 @@ from tasks.round_steps import run_training
 from tasks.session import Search
 
 
-@task(cache_policy=NO_CACHE)
+# Should a worker die, the second attempt finds what the first has finished.
+@task(cache_policy=NO_CACHE, retries=1)
 def conclude(search: Search) -> None:
     """Choose, retrain if asked, score once on the test set, and write everything that a search leaves."""
     objective, folder = search.settings.objective, search.folder

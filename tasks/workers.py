@@ -20,12 +20,14 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
+from memnas_core.errors import MemnasError
+
 POLL_SECONDS = 0.1
 
 Result = TypeVar("Result")
 
 
-class WorkerLostError(Exception):
+class WorkerLostError(MemnasError):
     """A worker process died while it ran a job."""
 
 

@@ -22,8 +22,9 @@ from memnas_core.data.dataset import (
 from memnas_core.data.source import ImageArray, IndexArray, Origin, Pool, Source
 from memnas_core.data.split_file import map_split, write_split
 from memnas_core.data.splits import SplitPlan, plan_splits
-from memnas_core.data.storage import exclusive, replaced_whole, writing
+from memnas_core.data.storage import exclusive, replaced_whole
 from memnas_core.errors import DataError, RecordError
+from memnas_core.storage import storage_errors
 
 FORMAT = 1  # raise it when the same settings would give other files
 _STATISTICS_BATCH = 256  # images; 4 bytes a pixel while they are summed
@@ -187,7 +188,7 @@ def _write(draft: Path, source: Source, plan: SplitPlan, side: int, mirrored: bo
         digest=content_digest(source.classes, shape, mirrored, splits),
         source=source.words,
     )
-    with writing(draft):
+    with storage_errors(draft):
         (draft / INFO_FILE).write_text(info.to_json(), encoding="utf-8")
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from memnas_core.data.source import ImageArray, LabelArray
-from memnas_core.data.storage import writing
 from memnas_core.errors import RecordError
+from memnas_core.storage import storage_errors
 
 Shape = tuple[int, int, int]
 
@@ -53,15 +53,15 @@ def write_split(path: Path, batches: Iterator[ImageArray], labels: LabelArray, s
         StorageError: The disk is full or refuses.
     """
     scratch = path.with_suffix(".pixels")
-    with writing(path):
+    with storage_errors(path):
         file = scratch.open("wb", buffering=0)  # a full disk then shows in `write`, not once more in closing
     with file:
         for batch in batches:
             rest = np.ascontiguousarray(batch).data.cast("B")
-            with writing(path):
+            with storage_errors(path):
                 while rest:
                     rest = rest[file.write(rest) :]
-    with writing(path):
+    with storage_errors(path):
         with pa.memory_map(str(scratch)) as mapped:
             _write_batch(path, mapped.read_buffer(), labels, shape)
         scratch.unlink()

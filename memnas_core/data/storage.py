@@ -9,21 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from memnas_core.errors import StorageError
+from memnas_core.storage import storage_errors
 
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def writing(place: Path) -> Iterator[None]:
-    """Turn an operating-system error of the block into a `StorageError` that names `place`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(
-            f"{place}: cannot be written: {reason}; free some space there or set another store"
-        ) from error
 
 
 @contextmanager
@@ -36,7 +24,7 @@ def exclusive(lock: Path) -> Iterator[None]:
     Raises:
         StorageError: The lock file cannot be made.
     """
-    with writing(lock):
+    with storage_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         try:
@@ -63,11 +51,11 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
     draft, old = folder.with_name(f".{folder.name}.draft"), folder.with_name(f".{folder.name}.old")
     for leftover in (draft, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    with writing(folder):
+    with storage_errors(folder):
         draft.mkdir(parents=True)
     try:
         yield draft
-        with writing(folder):
+        with storage_errors(folder):
             for path in (*draft.iterdir(), draft):
                 _sync(path)
             if folder.exists():
