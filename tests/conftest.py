@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import tempfile
 
 os.environ |= {
@@ -14,6 +15,11 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "MPLBACKEND": "Agg",
 }
+
+# Whoever starts the tests with `&` in a script makes them ignore Ctrl-C, and with them every process that they start
+# and press Ctrl-C on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Prefect reads its home once, at import, so a fixture would come too late.
 _prefect_home = tempfile.TemporaryDirectory(prefix="memnas-tests-prefect-", ignore_cleanup_errors=True)
