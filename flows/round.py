@@ -10,8 +10,8 @@ from memnas_core.search import Ranking, seed_contender
 from tasks.round_steps import generate, rank, record, register_winner, rerank, train, update_controller
 from tasks.session import Search
 
-# Threads only wait for worker processes. A few more than there are workers keep those busy while a finished
-# candidate is being recorded.
+# Threads only wait for worker processes. More threads than workers keep those busy while a finished candidate is
+# being recorded.
 WAITING_THREADS = 32
 
 

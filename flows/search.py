@@ -1,6 +1,7 @@
 """The whole search as a Prefect flow: prepare, rounds, conclude."""
 
 import math
+import shlex
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -52,7 +53,7 @@ def memnas_search(
     if plan.is_finished:
         return str(folder.report)
     with ExitStack() as stack:
-        last_words = stack.enter_context(ending_on_signals(farewell(plan.name)))
+        last_words = stack.enter_context(ending_on_signals(farewell(params, plan.name, overrides or [])))
         stack.enter_context(folder.locked())
         display = stack.enter_context(Display())
         workers = stack.enter_context(Workers(settings.execution.workers))
@@ -73,9 +74,12 @@ def memnas_search(
     return str(folder.report)
 
 
-def farewell(name: str) -> str:
-    """Return the last line of a search that is stopped."""
-    return f"Stopped; nothing finished is lost. Go on with: memnas search --name {name} --resume"
+def farewell(params: str, name: str, overrides: list[str]) -> str:
+    """Return the last line of a search that is stopped, with the command that goes on with it."""
+    command = ["memnas", "search", "--params", params]
+    for override in overrides:
+        command += ["--set", override]
+    return f"Stopped; nothing finished is lost. Go on with: {shlex.join([*command, '--name', name, '--resume'])}"
 
 
 def expected_time(search: Search) -> str:

@@ -148,7 +148,7 @@ def ui(store: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def page(ui: tuple[subprocess.Popen[str], str]) -> Iterator[Page]:
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("no chromium on this machine")
+        pytest.fail("expected chromium, found none; scripts/system-packages.sh installs it")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 2200, "height": 800})
