@@ -38,7 +38,10 @@ ElementBytes = Annotated[Literal[1, 2, 4], BeforeValidator(_whole)]
 
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "folder"]
 ActivationConvention = Literal["paper", "sequential", "minimum"]
+ControllerVersion = Literal["paper", "improved"]
 ControllerTarget = Literal["accuracy", "metric"]
+Moves = Literal["grow_and_trim", "grow"]
+Selection = Literal["controller", "random"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -84,10 +87,15 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class SearchSettings:
-    """How long the search goes on; the first criterion that is met ends it.
+    """How a round makes and chooses candidates, and how long the search goes on.
+
+    The first of the criteria below that is met ends it.
 
     Attributes:
         seed: Decides every random choice of the search.
+        moves: `grow` leaves the paper's trimming out, to show what it is worth.
+        selection: Who chooses the candidates that are trained: the controller, or `random` to show what it is worth;
+            then none is trained.
         top_k: Candidates trained in a round (the paper's k).
         rounds: Rounds at most.
         max_cells: The search ends when its base has so many cells in a block.
@@ -96,6 +104,8 @@ class SearchSettings:
     """
 
     seed: NonNegativeInt
+    moves: Moves
+    selection: Selection
     top_k: PositiveInt
     rounds: PositiveInt
     max_cells: PositiveInt
@@ -154,6 +164,8 @@ class ControllerSettings:
     """The structure correlation controller (SCC) and its own training.
 
     Attributes:
+        version: `paper`: the two GRUs of the paper, which the sizes, epochs and learning rate below belong to;
+            `improved`: what measured best in Table 3, which needs none of them.
         target: `metric` learns all of Eq. 4, as the paper does; `accuracy` learns the accuracy and puts the
             exact memory terms into Eq. 4 afterwards.
         embedding_size: Of a cell's tuple.
@@ -162,6 +174,7 @@ class ControllerSettings:
         learning_rate: Of Adam.
     """
 
+    version: ControllerVersion
     target: ControllerTarget
     embedding_size: PositiveInt
     hidden_size: PositiveInt

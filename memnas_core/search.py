@@ -12,11 +12,11 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from memnas_core.architecture import Architecture, from_json, to_json
-from memnas_core.config import ObjectiveSettings, SearchSettings
+from memnas_core.config import Moves, ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller, predicted_scores
 from memnas_core.errors import TrainingError
 from memnas_core.graph import Shape
-from memnas_core.grow_trim import Candidate, MoveCounts, generate
+from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, generate, growths
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance, pareto_front, score
@@ -83,8 +83,9 @@ def generate_round(
     classes: int,
     objective: ObjectiveSettings,
     known: Collection[str],
+    moves: Moves,
 ) -> Generation:
-    """Grow and trim the base and measure every candidate.
+    """Grow and trim the base, or only grow it, and measure every candidate.
 
     Args:
         base: The round's base.
@@ -93,13 +94,26 @@ def generate_round(
         classes: Number of classes.
         objective: Gives the element widths.
         known: Ids of networks whose training was begun before.
+        moves: Which moves make candidates; the others are neither made nor counted.
     """
     candidates, counts = generate(base, number, known)
+    if moves == "grow":
+        candidates, counts = _grown_only(base, candidates)
     memory = [
         measure(c.architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
         for c in candidates
     ]
     return Generation(candidates, memory, counts)
+
+
+def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], MoveCounts]:
+    """Return what growing made, and the counts of growing alone.
+
+    `generate` grows before it trims, so that no grown candidate was left out as the duplicate of a trimmed one.
+    """
+    kept = tuple(c for c in candidates if c.move.split()[0] == MoveKind.GROW)
+    valid = [apply(base, move) is not None for move in growths(base)]
+    return kept, MoveCounts(len(valid), 0, 0, valid.count(False), valid.count(True) - len(kept))
 
 
 def seed_contender(
@@ -118,7 +132,8 @@ def rank_round(
 
     Args:
         generation: The candidates.
-        controller: What has been learnt; None before anything has: the order is then random.
+        controller: What has been learnt; None before anything has, or where nothing is to be: the order is then
+            random.
         base: The round's base.
         objective: Weights of Eq. 4.
         seed: Decides the random order, and nothing else.

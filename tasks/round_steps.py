@@ -31,14 +31,14 @@ TRAINING_ATTEMPTS = 2
 
 @task(cache_policy=NO_CACHE)
 def generate(search: Search, number: int) -> Generation:
-    """Grow and trim the base, and measure the memory of every candidate."""
-    base, objective = search.base.architecture, search.settings.objective
-    return steps.generate_round(base, number, search.input_shape, search.classes, objective, search.known)
+    """Grow and trim the base, or only grow it, and measure the memory of every candidate."""
+    base, objective, moves = search.base.architecture, search.settings.objective, search.settings.search.moves
+    return steps.generate_round(base, number, search.input_shape, search.classes, objective, search.known, moves)
 
 
 @task(cache_policy=NO_CACHE)
 def rank(search: Search, generation: Generation, number: int) -> Ranking:
-    """Order the candidates by the controller's prediction."""
+    """Order the candidates by the controller's prediction, or at random where there is no controller."""
     seed = candidate_seed(search.settings.search.seed, number, search.base.arch_id)
     return steps.rank_round(generation, search.controller, search.base, search.settings.objective, seed)
 
@@ -75,10 +75,11 @@ def rerank(
 
 @task(cache_policy=NO_CACHE)
 def update_controller(search: Search) -> Controller | None:
-    """Train the controller on all candidates seen so far, relative to the next round's base."""
+    """Train the controller on all candidates seen so far, relative to the next round's base; None: rank at random."""
     settings = search.settings
-    if len(search.trained) < 2:
-        return None  # one network says nothing about others
+    # One network says nothing about others.
+    if settings.search.selection == "random" or len(search.trained) < 2:
+        return None
     examples = examples_for(
         settings.controller.target, search.trained, search.base.performance, settings.objective.accuracy_weight
     )

@@ -19,9 +19,10 @@ from memnas_core.errors import InputError, SettingsError
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
 PAPER = ROOT / "params.paper.yaml"
+FILES = sorted(ROOT.glob("params*.yaml"))
 
 
-@pytest.mark.parametrize("path", [PARAMS, PAPER], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_files_of_the_project_are_valid_and_complete(path: Path) -> None:
     settings = load_settings(path)
     document = yaml.safe_load(path.read_text())
@@ -75,8 +76,8 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         # unknown keys
         (
             "search.roundz=3",
-            "search.roundz: expected one of seed, top_k, rounds, max_cells, max_training_images, patience, "
-            "found roundz; correct its spelling or remove it",
+            "search.roundz: expected one of seed, moves, selection, top_k, rounds, max_cells, max_training_images, "
+            "patience, found roundz; correct its spelling or remove it",
         ),
         ("seed=3", "seed: expected one of store, data, network, search, objective, training,"),
         # wrong types
@@ -110,6 +111,8 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("data.validation_fraction=0", "data.validation_fraction: expected a number above 0, found 0"),
         ("training.momentum=1", "training.momentum: expected a number below 1, found 1"),
         ("training.learning_rate=0", "training.learning_rate: expected a number above 0, found 0"),
+        ("search.moves=trim", "search.moves: expected 'grow_and_trim' or 'grow', found \"trim\""),
+        ("search.selection=scc", "search.selection: expected 'controller' or 'random', found \"scc\""),
         ("training.device=gpu", "training.device: expected 'auto', 'cpu' or 'cuda', found \"gpu\""),
         (
             "data.dataset=mnist",
@@ -208,6 +211,8 @@ def test_the_digest_knows_what_decides_a_result() -> None:
         assert load_settings(PARAMS, [same]).result_digest() == digest
     deciding = [
         "search.seed=1",
+        "search.moves=grow",
+        "search.selection=random",
         "data.validation_fraction=0.3",
         "network.filters=8",
         "objective.accuracy_weight=0.4",

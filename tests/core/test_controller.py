@@ -13,19 +13,18 @@ from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner
 from memnas_core.config import ControllerSettings, ObjectiveSettings
 from memnas_core.controller import (
     Controller,
-    Example,
     examples_for,
     predicted_scores,
-    robust_scale,
 )
 from memnas_core.encoding import cell_major, prefix_tree
 from memnas_core.errors import ArchitectureError, InputError
+from memnas_core.examples import Example, robust_scale
 from memnas_core.grow_trim import apply, edge_cuts, growths, seed_architecture, trims
 from memnas_core.measure import MemoryFigures
 from memnas_core.metric import Performance
 from memnas_core.ranking import kendall_tau
 
-SETTINGS = ControllerSettings("accuracy", embedding_size=32, hidden_size=32, epochs=60, learning_rate=0.01)
+SETTINGS = ControllerSettings("paper", "accuracy", embedding_size=32, hidden_size=32, epochs=60, learning_rate=0.01)
 QUICK = replace(SETTINGS, epochs=3)
 OBJECTIVE = ObjectiveSettings(0.5, "minimum", weight_bytes=4, activation_bytes=4)
 BASE = Performance(accuracy=0.8, activation_bytes=1000, param_bytes=2000)
@@ -89,12 +88,13 @@ def cell(first: tuple[int, Operation], second: tuple[int, Operation]) -> Cell:
 
 def naive_feature(controller: Controller, architecture: Architecture, columns: list[int] | None = None) -> Tensor:
     """Encode one architecture by itself, cell after cell, with the bits of each token in an order of columns."""
-    network = controller.network
-    state = torch.zeros(1, network.encoder.hidden_size)
+    network = controller.model.network
+    (encoder,) = network.encoder
+    state = torch.zeros(1, encoder.hidden_size)
     for token in cell_major(architecture):
-        bits = torch.from_numpy(token.ordered().bits(controller.layout))
+        bits = torch.from_numpy(token.ordered().bits(controller.model.layout))
         bits = bits if columns is None else bits[columns]
-        state = network.encoder(network.embedding(bits)[None], state)
+        state = encoder(network.embedding(bits)[None], state)
     return state[0]
 
 
@@ -102,23 +102,25 @@ def test_features_and_scores_equal_naive_encoding(controller: Controller) -> Non
     by_id = sorted(ARCHITECTURES, key=lambda architecture: architecture.arch_id)
     # The ranking GRU by hand: one step a candidate, the state carried on.
     ranker = nn.GRUCell(SETTINGS.hidden_size, SETTINGS.hidden_size)
-    weights = controller.network.ranker.state_dict()
+    weights = controller.model.network.ranker.state_dict()
     ranker.load_state_dict({name.removesuffix("_l0"): weight for name, weight in weights.items()})
     state, scores = torch.zeros(1, SETTINGS.hidden_size), []
     with torch.no_grad():
         for architecture in by_id:
             state = ranker(naive_feature(controller, architecture)[None], state)
-            scores.append(controller.network.head(state).item())
-    expected = controller.centre + controller.spread * np.array(scores)
+            scores.append(controller.model.network.head(state).item())
+    expected = controller.model.centre + controller.model.spread * np.array(scores)
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(controller.predict(by_id), expected, rtol=0, atol=1e-6)
 
 
 def test_each_distinct_prefix_is_encoded_once(controller: Controller) -> None:
     architectures = ARCHITECTURES[:100]
-    tree = prefix_tree(architectures, controller.layout)
+    tree = prefix_tree(architectures, controller.model.layout)
     rows: list[int] = []
-    hook = controller.network.encoder.register_forward_hook(lambda _module, _inputs, out: rows.append(len(out)))
+    hook = controller.model.network.encoder[0].register_forward_hook(
+        lambda _module, _inputs, out: rows.append(len(out))
+    )
     try:
         controller.predict(architectures)
         assert sum(rows) == tree.nodes
@@ -207,7 +209,7 @@ def test_the_global_state_of_torch_is_left_alone() -> None:
 def test_one_torch_thread_is_used_and_the_number_put_back() -> None:
     threads, during = torch.get_num_threads(), list[int]()
     controller = Controller.train(QUICK, examples(NOISY[:4]), seed=0)
-    controller.network.head.register_forward_hook(lambda *_: during.append(torch.get_num_threads()))
+    controller.model.network.head.register_forward_hook(lambda *_: during.append(torch.get_num_threads()))
     torch.set_num_threads(2)
     try:
         controller.predict(ARCHITECTURES[:5])
@@ -237,11 +239,11 @@ def test_bits_that_no_example_had_say_nothing() -> None:
 
 def test_branch_order_hardly_matters_to_what_was_learned(controller: Controller) -> None:
     # Canonical order never shows the network a swapped cell, but swapping it would be the same cell.
-    columns = controller.layout.swapped_columns
+    columns = controller.model.layout.swapped_columns
 
     def score_alone(architecture: Architecture, swap: bool) -> float:
         feature = naive_feature(controller, architecture, columns if swap else None)
-        return float(controller.network.scores(feature[None, None]))
+        return float(controller.model.network.scores(feature[None, None]))
 
     held_out = ARCHITECTURES[100:160]
     plain, swapped = ([score_alone(a, swap) for a in held_out] for swap in (False, True))

@@ -10,8 +10,9 @@ import pytest
 
 from memnas_core.architecture import Architecture, from_json
 from memnas_core.config import ControllerSettings, ObjectiveSettings, SearchSettings
-from memnas_core.controller import Controller, Example
+from memnas_core.controller import Controller
 from memnas_core.errors import TrainingError
+from memnas_core.examples import Example
 from memnas_core.grow_trim import Candidate, MoveCounts, count_growths, count_trims, generate, seed_architecture
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
@@ -65,7 +66,7 @@ def record(
 
 def test_generate_round() -> None:
     known = {candidate.arch_id for candidate in CANDIDATES[::3]}
-    generation = generate_round(SEED, 4, SHAPE, 10, OBJECTIVE, known)
+    generation = generate_round(SEED, 4, SHAPE, 10, OBJECTIVE, known, "grow_and_trim")
     assert [c.arch_id for c in generation.candidates] == [c.arch_id for c in CANDIDATES if c.arch_id not in known]
     assert {(c.round, c.parent_id) for c in generation.candidates} == {(4, SEED.arch_id)}
     assert (generation.counts.grown, generation.counts.trimmed) == (count_growths(SEED), count_trims(SEED))
@@ -73,8 +74,25 @@ def test_generate_round() -> None:
     for candidate, memory in zip(generation.candidates[:40], generation.memory[:40], strict=True):
         assert memory == measure(candidate.architecture, SHAPE, 10, 4, 4)
     narrow = replace(OBJECTIVE, weight_bytes=1, activation_bytes=2)
-    (first, *_) = generate_round(SEED, 4, SHAPE, 10, narrow, known).memory
+    (first, *_) = generate_round(SEED, 4, SHAPE, 10, narrow, known, "grow_and_trim").memory
     assert first == measure(generation.candidates[0].architecture, SHAPE, 10, 1, 2)
+
+
+def test_growing_alone_makes_and_counts_the_grown_only() -> None:
+    """The base has two cells, of which trimming and cutting make networks that growing does not."""
+    base = next(c.architecture for c in CANDIDATES if c.move == "grow 0:conv_3x3 1:max_pool_3x3 concat")
+    every = generate_round(base, 2, SHAPE, 10, OBJECTIVE, (), "grow_and_trim")
+    known = {c.arch_id for c in every.candidates[::7]}
+    found = generate_round(base, 2, SHAPE, 10, OBJECTIVE, known, "grow")
+    # |I| = 3 of Eq. 1; half of the new cells are not in the block's output and feed nothing
+    assert (found.counts.grown, found.counts.trimmed, found.counts.cut) == (3**2 * 7**2 * 2**2, 0, 0)
+    assert found.counts.invalid == 882
+    grown = [c for c in every.candidates if len(c.architecture.blocks[0].cells) == 3]
+    assert 0 < len(grown) < len(every.candidates)
+    assert [c.arch_id for c in found.candidates] == [c.arch_id for c in grown if c.arch_id not in known]
+    assert found.counts.unique == len(found.candidates)
+    memory = {c.arch_id: m for c, m in zip(every.candidates, every.memory, strict=True)}
+    assert list(found.memory) == [memory[c.arch_id] for c in found.candidates]
 
 
 def test_the_seed_is_the_only_contender_of_round_0() -> None:
@@ -89,7 +107,7 @@ def order(ranking: Ranking) -> list[str]:
 
 
 def test_without_a_controller_the_order_is_random_and_seeded() -> None:
-    generation = generate_round(SEED, 1, SHAPE, 10, OBJECTIVE, ())
+    generation = generate_round(SEED, 1, SHAPE, 10, OBJECTIVE, (), "grow_and_trim")
     given = [candidate.arch_id for candidate in generation.candidates]
     first, again, other = (rank_round(generation, None, BASE, OBJECTIVE, seed) for seed in (1, 1, 2))
     assert order(first) == order(again)
@@ -112,7 +130,7 @@ def examples() -> list[Example]:
 
 
 def trained_controller(target: str, examples: Sequence[Example]) -> Controller:
-    return Controller.train(ControllerSettings(target, 8, 8, 5, 0.01), examples, 0)  # type: ignore[arg-type]
+    return Controller.train(ControllerSettings("paper", target, 8, 8, 5, 0.01), examples, 0)  # type: ignore[arg-type]
 
 
 def test_the_order_follows_predicted_accuracy_and_known_bytes(examples: list[Example]) -> None:
@@ -354,7 +372,16 @@ def test_rank_tau_by_hand(figures: list[tuple[float | None, float | None]], tau:
 
 # -- completion -----------------------------------------------------------------------------------------------
 
-GOING_ON = SearchSettings(seed=0, top_k=4, rounds=10, max_cells=6, max_training_images=None, patience=None)
+GOING_ON = SearchSettings(
+    seed=0,
+    moves="grow_and_trim",
+    selection="controller",
+    top_k=4,
+    rounds=10,
+    max_cells=6,
+    max_training_images=None,
+    patience=None,
+)
 
 
 def rounds_with(*scores: float) -> list[RoundSummary]:

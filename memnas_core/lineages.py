@@ -1,0 +1,93 @@
+"""Candidates as a search meets them, drawn without training any: random lineages of grow and trim.
+
+A search's own candidates depend on what it has trained so far. A benchmark for controllers must not, and wants
+candidates of several rounds and many bases. Each lineage starts at a network of one random cell in each block, the
+same in all; in each round a few children of its base are drawn, half of them grown and half trimmed, and one of them,
+drawn at random, is the next base. Searches trim the more often the less accuracy weighs (the paper's lambda), down to
+networks that hardly learn, so that lineages differ in how often their next base is a trimmed child: from
+`LEAST_TRIMMING` in the first to always in the last.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Block, Branch, Cell, Combiner
+from memnas_core.grow_trim import Candidate, MoveKind, apply, generate, growths, seed_architecture
+
+LEAST_TRIMMING = 0.4
+"""Probability that the next base of the first lineage is a trimmed child; in round after round of growth alone
+networks would become too large to train many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descendant:
+    """A candidate and the number of the lineage that it belongs to, from 1; 0 for the search's seed network."""
+
+    lineage: int
+    candidate: Candidate
+
+
+def draw_lineages(
+    strides: Sequence[int], filters: int, lineages: int, rounds: int, children: int, seed: int
+) -> tuple[Descendant, ...]:
+    """Return the seed network, the first network of each lineage, and lineages x rounds x children candidates.
+
+    No network comes twice.
+
+    Args:
+        strides: Stride of each block.
+        filters: Filters of every operation layer.
+        lineages: How many.
+        rounds: Rounds of each.
+        children: Candidates drawn from each round. Where trimming gives too few, growing gives the more.
+        seed: Decides all draws.
+    """
+    rng = random.Random(seed)
+    found = [Descendant(0, _root(seed_architecture(strides, filters)))]
+    known = {found[0].candidate.arch_id}
+    for lineage in range(1, lineages + 1):
+        while (root := _root(_one_cell(rng, strides, filters))).arch_id in known:
+            pass
+        known.add(root.arch_id)
+        found.append(Descendant(lineage, root))
+        base = root.architecture
+        trimming = LEAST_TRIMMING + (1 - LEAST_TRIMMING) * (lineage - 1) / max(1, lineages - 1)
+        for number in range(1, rounds + 1):
+            grown, trimmed = _draw(rng, base, number, children, known)
+            drawn = grown + trimmed
+            known.update(candidate.arch_id for candidate in drawn)
+            found += [Descendant(lineage, candidate) for candidate in drawn]
+            base = rng.choice(trimmed if trimmed and rng.random() < trimming else grown).architecture
+    return tuple(found)
+
+
+def draw_growth(seed_network: Architecture, cells: int, seed: int) -> Architecture:
+    """Return the seed network grown by random cells until each block has so many cells."""
+    rng = random.Random(seed)
+    grown = seed_network
+    while min(len(block.cells) for block in grown.blocks) < cells:
+        after = apply(grown, rng.choice(list(growths(grown))))
+        grown = after or grown  # a move that leaves no valid network is drawn again
+    return grown
+
+
+def _root(architecture: Architecture) -> Candidate:
+    return Candidate(architecture, architecture.arch_id, None, MoveKind.SEED, 0)
+
+
+def _one_cell(rng: random.Random, strides: Sequence[int], filters: int) -> Architecture:
+    first, second = (Branch(0, rng.choice(GROWABLE_OPERATIONS)) for _ in range(2))
+    cell = Cell(first, second, rng.choice(list(Combiner)), included=True).ordered()
+    return Architecture(tuple(Block((cell,), stride) for stride in strides), filters)
+
+
+def _draw(
+    rng: random.Random, base: Architecture, number: int, children: int, known: set[str]
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Draw a round's children and return the grown and the trimmed ones."""
+    candidates, _ = generate(base, number, known)
+    grown = [candidate for candidate in candidates if candidate.move.startswith(MoveKind.GROW)]
+    trimmed = [candidate for candidate in candidates if not candidate.move.startswith(MoveKind.GROW)]
+    from_trims = min(len(trimmed), children // 2)
+    return rng.sample(grown, children - from_trims), rng.sample(trimmed, from_trims)

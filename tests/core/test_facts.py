@@ -1,0 +1,71 @@
+"""Facts of architectures against a block worked by hand and against the graph that is trained."""
+
+import math
+
+import numpy as np
+import pytest
+
+from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
+from memnas_core.facts import BLOCK_FACTS, PLACE_COUNTS, facts, facts_of_all, place_counts
+from memnas_core.graph import Shape, lower
+from memnas_core.grow_trim import seed_architecture
+from tests.core.random_architectures import random_walks
+
+
+def test_a_block_by_hand() -> None:
+    # Cell 1 concatenates conv 3x3 and max pool of the input, cell 2 sums depthwise 5x5 of cell 1 and the input itself.
+    first = Cell(Branch(0, Operation.CONV_3X3), Branch(0, Operation.MAX_POOL_3X3), Combiner.CONCAT, included=False)
+    second = Cell(Branch(1, Operation.DEPTHWISE_5X5), Branch(0, Operation.IDENTITY), Combiner.SUM, included=True)
+    found = dict(zip(BLOCK_FACTS, facts(Architecture((Block((first, second), 2),), 4))[0].tolist(), strict=True))
+    # Paths: conv, depthwise (two convolutions, reach 1 + 2); pool, depthwise (one, 1 + 2); identity (none, 0).
+    # Weights: conv 9 * 4 * 4 + 8, projection of 8 channels to 4 with 32 + 8, depthwise 25 * 4 + 8.
+    weights = 152 + 40 + 108
+    expected = {
+        "conv_3x3": 1,
+        "depthwise_5x5": 1,
+        "max_pool_3x3": 1,
+        "identity": 1,
+        "cells": 2,
+        "concat_cells": 1,
+        "included_cells": 1,
+        "input_readers": 3,
+        "most_readers": 3,
+        "longest_path": 2,
+        "shortest_path": 0,
+        "mean_path": 1,
+        "longest_reach": 3,
+        "mean_reach": 2,
+        "log_paths": math.log(3),
+        "log_weights": math.log(weights + 1),
+        "log_multiplications": math.log((weights + 1) / 4),  # a quarter of the pixels are left
+        "output_channels": 1,
+    }
+    assert found == pytest.approx({name: expected.get(name, 0) for name in BLOCK_FACTS})
+
+
+def test_weights_are_those_of_the_graph() -> None:
+    for architecture in random_walks(3, count=20):
+        graph = lower(architecture, Shape(3, 16, 16), 10)
+        of_blocks = sum(layer.weights for layer in graph.layers if layer.block > 0)
+        logarithms = facts(architecture)[:, BLOCK_FACTS.index("log_weights")]
+        assert np.expm1(logarithms).sum() == pytest.approx(of_blocks)
+
+
+def test_shapes() -> None:
+    assert facts_of_all([seed_architecture((1, 2, 1), 4)] * 3).shape == (3, 3, len(BLOCK_FACTS))
+
+
+def test_places_by_hand() -> None:
+    first = Cell(Branch(0, Operation.CONV_3X3), Branch(0, Operation.MAX_POOL_3X3), Combiner.CONCAT, included=False)
+    second = Cell(Branch(1, Operation.CONV_3X3), None, Combiner.SUM, included=True)
+    third = Cell(Branch(2, Operation.IDENTITY), Branch(1, Operation.CONV_3X3), Combiner.SUM, included=True)
+    (row,) = place_counts(Architecture((Block((first, second, third), 1),), 4)).tolist()
+    assert {name: count for name, count in zip(PLACE_COUNTS, row, strict=True) if count} == {
+        "conv_3x3 of the input": 1,
+        "max_pool_3x3 of the input": 1,
+        "conv_3x3 of a concatenation": 2,
+        "identity of one layer": 1,
+        "one layer, included": 1,
+        "sum, included": 1,
+        "concatenation, not included": 1,
+    }
