@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements.lock: every package of pyproject.toml and its dev extra, pinned and hashed.
+# Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed.
 # Pins that still fit stay; `scripts/lock.sh --upgrade-package NAME` moves one, `--upgrade` all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "${PYTHON:-python3.11}" -m venv "$scratch/venv"
 "$scratch/venv/bin/python" -m pip install --quiet "uv==0.13.9"
-"$scratch/venv/bin/uv" pip compile pyproject.toml --extra dev \
+"$scratch/venv/bin/uv" pip compile pyproject.toml --extra dev --extra results \
     --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
     --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
     --output-file requirements.lock --quiet "$@"

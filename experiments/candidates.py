@@ -1,0 +1,231 @@
+"""Stage `candidates`: train the candidates on which controllers are compared, each several times.
+
+Writes `results/candidates.parquet`, one row a candidate. Finished trainings stay in the store under keys of what
+decides them, so that a run that is stopped goes on where it was, and a second run only writes the table
+again. While it runs it writes what it has to a table in the store.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments.plan import RESULTS, CandidatePlan, Plan, load_plan
+from memnas_core import jobs
+from memnas_core.architecture import to_json
+from memnas_core.config import Settings
+from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
+from memnas_core.environment import machine
+from memnas_core.errors import MemnasError, RecordError
+from memnas_core.graph import Shape
+from memnas_core.grow_trim import seed_architecture
+from memnas_core.jobs import TrainingJob, TrainingRecord, candidate_seed
+from memnas_core.lineages import Descendant, draw_lineages
+from memnas_core.measure import measure
+from memnas_core.storage import replacing, storage_errors
+from tasks.workers import Workers
+
+TABLE = RESULTS / "candidates.parquet"
+WRITE_EVERY_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedCandidate:
+    """A row of `candidates.parquet`.
+
+    Attributes:
+        arch_id: Id of the architecture.
+        architecture: Its JSON.
+        lineage: Number of its lineage; 0 for the search's seed network, which is in none.
+        round: Its round; 0 for the first network of a lineage and for the seed network.
+        parent_id: The base that it was made from; empty in round 0.
+        move: What was done to the base.
+        param_bytes: Weights.
+        paper_bytes: Peak activations under `paper`.
+        sequential_bytes: Peak activations under `sequential`.
+        minimum_bytes: Peak activations under `minimum`.
+        accuracies: Validation accuracy of each training, in [0, 1]; null where it failed.
+        seconds: Wall time of each training.
+        images_seen: Training images seen by each.
+        machine: Where the first of them ran.
+    """
+
+    arch_id: str
+    architecture: str
+    lineage: int
+    round: int
+    parent_id: str
+    move: str
+    param_bytes: int
+    paper_bytes: int
+    sequential_bytes: int
+    minimum_bytes: int
+    accuracies: tuple[float | None, ...]
+    seconds: tuple[float, ...]
+    images_seen: tuple[int, ...]
+    machine: str
+
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("arch_id", "architecture")),
+        *((name, pa.int64()) for name in ("lineage", "round")),
+        *((name, pa.string()) for name in ("parent_id", "move")),
+        *((name, pa.int64()) for name in ("param_bytes", "paper_bytes", "sequential_bytes", "minimum_bytes")),
+        ("accuracies", pa.list_(pa.float64())),
+        ("seconds", pa.list_(pa.float64())),
+        ("images_seen", pa.list_(pa.int64())),
+        ("machine", pa.string()),
+    ]
+)
+
+
+def draw(settings: Settings, plan: CandidatePlan) -> tuple[Descendant, ...]:
+    """Return the candidates of a plan."""
+    network = settings.network
+    return draw_lineages(network.strides, network.filters, plan.lineages, plan.rounds, plan.children, plan.seed)
+
+
+def training_jobs(
+    descendant: Descendant, settings: Settings, dataset: Path, info: DatasetInfo, plan: CandidatePlan
+) -> tuple[TrainingJob, ...]:
+    """Return the trainings of a candidate, which differ in their seeds alone."""
+    architecture, arch_id = descendant.candidate.architecture, descendant.candidate.arch_id
+    return tuple(
+        TrainingJob(
+            architecture=architecture,
+            arch_id=arch_id,
+            dataset=dataset,
+            data_digest=info.digest,
+            settings=settings.training,
+            seed=candidate_seed(plan.seed, repeat, arch_id),
+            folder=Path(settings.store) / "candidates",
+        )
+        for repeat in range(1, plan.trainings + 1)
+    )
+
+
+def table_row(
+    descendant: Descendant, records: Sequence[TrainingRecord], settings: Settings, info: DatasetInfo
+) -> TrainedCandidate:
+    """Return the row of a candidate whose trainings are finished."""
+    candidate = descendant.candidate
+    figures = measure(
+        candidate.architecture,
+        Shape(*info.shape),
+        len(info.classes),
+        settings.objective.weight_bytes,
+        settings.objective.activation_bytes,
+    )
+    return TrainedCandidate(
+        arch_id=candidate.arch_id,
+        architecture=to_json(candidate.architecture),
+        lineage=descendant.lineage,
+        round=candidate.round,
+        parent_id=candidate.parent_id or "",
+        move=candidate.move,
+        **asdict(figures),
+        accuracies=tuple(record.validation_accuracy for record in records),
+        seconds=tuple(record.seconds for record in records),
+        images_seen=tuple(record.images_seen for record in records),
+        machine=machine(),
+    )
+
+
+def write_table(path: Path, rows: Iterable[TrainedCandidate]) -> None:
+    """Write the table as a whole.
+
+    Raises:
+        StorageError: The disk is full or the folder not writable.
+    """
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA)
+    with storage_errors(path), replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path = TABLE) -> tuple[TrainedCandidate, ...]:
+    """Read the table.
+
+    Raises:
+        RecordError: The file is missing or damaged, or has other columns.
+    """
+    try:
+        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(
+            f"{path}: expected the table of trained candidates, found {error}; make it with dvc repro candidates"
+        ) from error
+    lists = ("accuracies", "seconds", "images_seen")
+    return tuple(TrainedCandidate(**{**row, **{name: tuple(row[name]) for name in lists}}) for row in rows)
+
+
+def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[TrainedCandidate, ...]:
+    """Train what has not been trained, and return the rows of all candidates."""
+    settings = plan.load_settings()
+    root = seed_architecture(settings.network.strides, settings.network.filters)
+    store = Path(settings.store)
+    dataset = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=root.reduction)
+    info = open_dataset(dataset).info
+    descendants = draw(settings, plan.candidates)
+    all_jobs = [training_jobs(descendant, settings, dataset, info, plan.candidates) for descendant in descendants]
+    # In random order, so that the table of a run that was stopped is a fair sample of the whole.
+    flat = [
+        job
+        for of_candidate in random.Random(plan.candidates.seed).sample(all_jobs, len(all_jobs))
+        for job in of_candidate
+    ]
+    bar = progress.add_task("trainings", total=len(flat))
+    written = time.monotonic()
+
+    def rows() -> list[TrainedCandidate]:
+        found = [[jobs.finished(job) for job in of_candidate] for of_candidate in all_jobs]
+        return [
+            table_row(descendant, complete, settings, info)
+            for descendant, records in zip(descendants, found, strict=True)
+            if len(complete := [record for record in records if record is not None]) == len(records)
+        ]
+
+    with ThreadPoolExecutor(workers.count) as threads:
+        running = [threads.submit(_train_once, workers, job) for job in flat]
+        for done in as_completed(running):
+            done.result()
+            progress.advance(bar)
+            if time.monotonic() - written > WRITE_EVERY_SECONDS:
+                write_table(store / "candidates.parquet", rows())
+                written = time.monotonic()
+    return tuple(rows())
+
+
+def _train_once(workers: Workers, job: TrainingJob) -> None:
+    if jobs.finished(job) is None:
+        workers.run(jobs.run, job)
+
+
+def main() -> None:
+    """Train and write the table."""
+    plan = load_plan()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Workers(plan.load_settings().execution.workers) as workers, Progress(*columns) as progress:
+        rows = train_candidates(plan, workers, progress)
+    write_table(TABLE, rows)
+    progress.console.print(f"{len(rows)} candidates, each trained {plan.candidates.trainings} times: {TABLE}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MemnasError as error:
+        sys.exit(f"{error}")

@@ -1,0 +1,48 @@
+"""Architectures as fixed rows of numbers, for predictors that read no sequences."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.controllers.protocol import Array, Known
+from memnas_core.encoding import TokenLayout, cell_major, layout_of
+from memnas_core.facts import facts
+
+
+def structural_features(candidates: Sequence[Known]) -> Array:
+    """Return known facts of each candidate, the same that the SCC may read; shape (n, features).
+
+    They are the facts of each block, their sums over the blocks, and the logarithms of parameter bytes and of the
+    peaks under the three conventions.
+    """
+    rows = []
+    for candidate in candidates:
+        of_blocks, memory = facts(candidate.architecture), candidate.memory
+        exact = [memory.param_bytes, memory.paper_bytes, memory.sequential_bytes, memory.minimum_bytes]
+        rows.append(np.concatenate([of_blocks.ravel(), of_blocks.sum(axis=0), np.log(exact)]))
+    return np.stack(rows)
+
+
+class FlatEncoding:
+    """The controllers' own tokens side by side, each cell at a fixed place, zeros where there is no cell."""
+
+    def __init__(self, candidates: Sequence[Known]) -> None:
+        """Lay out rows for the candidates that are learned from; cells and inputs beyond theirs are cut off."""
+        self._layout = layout_of([candidate.architecture for candidate in candidates])
+
+    def __call__(self, candidates: Sequence[Known]) -> Array:
+        """Return a row a candidate, shape (n, blocks * cells * token bits)."""
+        wide = TokenLayout(
+            max(self._layout.inputs, layout_of([candidate.architecture for candidate in candidates]).inputs),
+            self._layout.blocks,
+        )
+        beyond = wide.input_columns(self._layout.inputs)
+        cells = self._layout.inputs  # as many as the largest block has
+        rows = np.zeros((len(candidates), cells, self._layout.blocks, self._layout.width))
+        for row, candidate in zip(rows, candidates, strict=True):
+            places = [0] * self._layout.blocks
+            for token in cell_major(candidate.architecture):
+                if places[token.block] < cells:
+                    row[places[token.block], token.block] = np.delete(token.ordered().bits(wide), beyond)
+                places[token.block] += 1
+        return rows.reshape(len(candidates), -1)

@@ -1,0 +1,133 @@
+"""The rows of Table 3: what learns, and what it learns to predict."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from experiments.controllers import baselines, features, recurrent
+from experiments.controllers.baselines import Predict
+from experiments.controllers.protocol import Array, Known
+from memnas_core import controller, controller_forest, controller_paper, encoding, examples, facts
+from memnas_core.config import ControllerSettings, ControllerVersion
+from memnas_core.controller import Controller
+from memnas_core.controller_paper import EncoderNetwork, PaperModel
+from memnas_core.examples import Example
+
+Target = Literal["accuracy", "metric"]
+Fit = Callable[[ControllerSettings, Sequence[Known], Array, int], Predict]
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A row of Table 3.
+
+    Attributes:
+        name: As printed.
+        learner: Key of `LEARNERS`.
+        target: `metric` learns all of Eq. 4, as the paper's controller does; `accuracy` learns the accuracy, and the
+            memory terms, which are known, enter exactly.
+    """
+
+    name: str
+    learner: str
+    target: Target
+
+
+def _random_order(settings: ControllerSettings, train: Sequence[Known], targets: Array, seed: int) -> Predict:
+    del settings, train, targets
+    rng = np.random.default_rng(seed)
+    return lambda candidates: rng.random(len(candidates))
+
+
+def _scc(version: ControllerVersion) -> Fit:
+    def fit(settings: ControllerSettings, train: Sequence[Known], targets: Array, seed: int) -> Predict:
+        trained = Controller.train(replace(settings, version=version), _examples(train, targets), seed)
+        return lambda candidates: trained.predict([known.architecture for known in candidates])
+
+    return fit
+
+
+def _recurrent(make_network: Callable[[int, int, int], EncoderNetwork]) -> Fit:
+    def fit(settings: ControllerSettings, train: Sequence[Known], targets: Array, seed: int) -> Predict:
+        trained = PaperModel.train(settings, _examples(train, targets), seed, make_network)
+        return lambda candidates: trained.predict([known.architecture for known in candidates])
+
+    return fit
+
+
+def _examples(train: Sequence[Known], targets: Array) -> list[Example]:
+    return [Example(known.architecture, target) for known, target in zip(train, targets.tolist(), strict=True)]
+
+
+def _library(fit: Callable[[Sequence[Known], Array, int], Predict]) -> Fit:
+    def with_settings(settings: ControllerSettings, train: Sequence[Known], targets: Array, seed: int) -> Predict:
+        del settings  # it has its own
+        return fit(train, targets, seed)
+
+    return with_settings
+
+
+LEARNERS: Mapping[str, Fit] = {
+    "random": _random_order,
+    "parameters": _library(baselines.parameters_alone),
+    "single-rnn": _recurrent(recurrent.single_rnn),
+    "double-rnn": _recurrent(recurrent.double_rnn),
+    "boosting-structural": _library(baselines.boosting_structural),
+    "boosting-flat": _library(baselines.boosting_flat),
+    "boosting-ranking": _library(baselines.boosting_ranking),
+    "gaussian-process": _library(baselines.gaussian_process),
+    "scc-paper": _scc("paper"),
+    "scc": _scc("improved"),
+}
+
+_TARGETS: tuple[tuple[str, Target], ...] = (("", "metric"), (", accuracy + exact memory", "accuracy"))
+"""What a controller's name ends with, and what it then predicts."""
+
+CONTESTANTS: tuple[Contestant, ...] = (
+    Contestant("random order", "random", "metric"),
+    *(
+        Contestant(name + ending, learner, target)
+        for name, learner in (
+            ("parameters alone", "parameters"),
+            ("Single-RNN", "single-rnn"),
+            ("Double-RNN", "double-rnn"),
+            ("boosting: structural features", "boosting-structural"),
+            ("boosting: flat encoding", "boosting-flat"),
+            ("Gaussian process: structural features", "gaussian-process"),
+        )
+        for ending, target in _TARGETS
+    ),
+    Contestant("boosting: ranking objective", "boosting-ranking", "metric"),
+    Contestant("SCC (paper: metric)", "scc-paper", "metric"),
+    Contestant("SCC (paper: accuracy + exact memory)", "scc-paper", "accuracy"),
+    Contestant("SCC (accuracy + exact memory)", "scc", "accuracy"),
+)
+
+
+@cache
+def learner_version() -> str:
+    """Return a digest of the code that learns, so that results of other code are not taken for ours."""
+    digest = hashlib.sha256()
+    for package in ("torch", "lightgbm", "scikit-learn", "numpy"):
+        digest.update(metadata.version(package).encode())
+    for module in (
+        baselines,
+        features,
+        recurrent,
+        controller,
+        controller_paper,
+        controller_forest,
+        encoding,
+        examples,
+        facts,
+    ):
+        assert module.__file__ is not None, "they are files"
+        digest.update(Path(module.__file__).read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,88 @@
+"""MemNAS-A and -B: a network found on small images, extended to ImageNet.
+
+The paper says of it only that the block architecture is kept and that blocks and filters become 16 and 256
+(section 4.1). The rest is our reading:
+
+- The 16 blocks are the found ones in their order, each repeated in place, as networks are usually deepened: trimming
+  made a network's early and late blocks differ, and so early blocks stay early. Of five, the first is there four
+  times and each other three times.
+- Where resolution falls is not part of what a search finds, and five blocks' strides do not say where sixteen have
+  theirs. As in DARTS and NASNet, three 3x3 convolutions with stride 2 (F/4, F/2 and F filters) bring 224x224 down to
+  28x28, and blocks 6 and 11, at one third and two thirds of the depth, halve it to 14x14 and 7x7.
+- The head is the small network's: global average pooling and one linear layer.
+"""
+
+from dataclasses import replace
+
+from memnas_core.architecture import Architecture, Block
+from memnas_core.errors import GraphError
+from memnas_core.graph import IMAGE, Graph, Layer, LayerKind, Shape, head, lower_block
+
+BLOCKS = 16
+FILTERS = 256
+IMAGENET = Shape(3, 224, 224)
+IMAGENET_CLASSES = 1000
+STEM_LAYERS = 3
+HALVINGS = 2
+
+
+def extend(architecture: Architecture, blocks: int = BLOCKS, filters: int = FILTERS) -> Architecture:
+    """Return a found network with more blocks and filters.
+
+    Args:
+        architecture: What a search found.
+        blocks: Blocks of the result; as many as were found at least.
+        filters: The paper's F of the result.
+
+    Raises:
+        GraphError: There are fewer blocks than were found.
+    """
+    found = architecture.blocks
+    if blocks < len(found):
+        raise GraphError(f"blocks: expected at least {len(found)}, as many as were found; got {blocks}")
+    halving = {blocks * part // (HALVINGS + 1) for part in range(1, HALVINGS + 1)}
+    return Architecture(
+        tuple(replace(_source(found, place, blocks), stride=1 + (place in halving)) for place in range(blocks)), filters
+    )
+
+
+def _source(found: tuple[Block, ...], place: int, blocks: int) -> Block:
+    return found[place * len(found) // blocks]
+
+
+def lower_extended(architecture: Architecture, input_shape: Shape = IMAGENET, classes: int = IMAGENET_CLASSES) -> Graph:
+    """Return the graph of an extended network: stem, blocks, head.
+
+    Args:
+        architecture: What `extend` returned.
+        input_shape: Of an image.
+        classes: Outputs of the classifier.
+
+    Raises:
+        GraphError: The strides cannot halve the image evenly.
+    """
+    factor = 2**STEM_LAYERS * architecture.reduction
+    if input_shape.height % factor or input_shape.width % factor:
+        raise GraphError(
+            f"image {input_shape.height}x{input_shape.width}: expected sides that are multiples of {factor}, which "
+            "stem and blocks can halve"
+        )
+    layers = list(_stem(architecture.filters, input_shape))
+    source, shape = layers[-1].name, layers[-1].output
+    for number, block in enumerate(architecture.blocks, start=1):
+        fragment = lower_block(block, architecture.filters, source, shape, number)
+        layers += fragment.layers
+        source, shape = fragment.output, fragment.shape
+    layers += head(source, shape, classes)
+    return Graph(input_shape, tuple(layers), layers[-1].name)
+
+
+def _stem(filters: int, image: Shape) -> tuple[Layer, ...]:
+    layers = []
+    source, shape = IMAGE, image
+    for number in range(1, STEM_LAYERS + 1):
+        output = Shape(filters // 2 ** (STEM_LAYERS - number), shape.height // 2, shape.width // 2)
+        name = f"stem{number}"
+        layers.append(Layer(name, LayerKind.CONV, (source,), shape.channels, output, (3, 3), (2, 2)))
+        source, shape = name, output
+    return tuple(layers)

@@ -1,0 +1,239 @@
+"""Stage `figure5`: error and memory of the networks that searches choose, over λ.
+
+Writes `results/figure5.csv`, a row for each search; `results/plots/figure5.csv`, means and spread for `dvc plots show`;
+and the picture. The end points that the paper states are for CIFAR-10 and stand in the page's text, not in the picture.
+
+Source: Figure 5 and section 4.4.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy.stats import kendalltau
+
+from experiments.plan import RESULTS, Plan, load_plan
+from experiments.plotting import BLUE, VERMILION, draw_spread, finish, height_of, panels, save
+from experiments.search_results import SearchMetrics, read_search, sweep_keys
+from experiments.tidy import read_paper, write_rows, write_table
+from memnas_core.config import ActivationConvention
+from memnas_core.errors import MemnasError
+from memnas_core.pictures.canvas import add_key
+from memnas_core.pictures.values import byte_unit, shown_bytes, shown_percent
+
+TABLE = RESULTS / "figure5.csv"
+PLOT_TABLE = RESULTS / "plots" / "figure5.csv"
+PICTURE = RESULTS / "figures" / "figure5.svg"
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPoint:
+    """A row of `figure5.csv`: the network that a search chose.
+
+    Attributes:
+        accuracy_weight: The paper's lambda.
+        seed: Of the search.
+        arch_id: The network.
+        chosen_round: The round that found it.
+        error: Share of the test images that its final weights classify wrongly.
+        test_accuracy: 1 less the error.
+        validation_accuracy: Of its final weights on the validation images.
+        search_accuracy: What the search, which trains less, measured on the validation images.
+        param_bytes: Its weights.
+        paper_bytes: Its peak activations under `paper`.
+        sequential_bytes: The same under `sequential`.
+        minimum_bytes: The same under `minimum`.
+        total_bytes: Weights, and activations under the convention that the search looked at.
+        rounds: Rounds of the search.
+        images_seen_search: Training images that all its candidates together have seen.
+        images_seen_final: Training images seen by the weights that were tested.
+    """
+
+    accuracy_weight: float
+    seed: int
+    arch_id: str
+    chosen_round: int
+    error: float
+    test_accuracy: float
+    validation_accuracy: float
+    search_accuracy: float
+    param_bytes: int
+    paper_bytes: int
+    sequential_bytes: int
+    minimum_bytes: int
+    total_bytes: int
+    rounds: int
+    images_seen_search: int
+    images_seen_final: int
+
+
+def chosen_point(metrics: SearchMetrics) -> ChosenPoint:
+    """Return a search's row."""
+    return ChosenPoint(
+        accuracy_weight=metrics.accuracy_weight,
+        seed=metrics.seed,
+        arch_id=metrics.arch_id,
+        chosen_round=metrics.chosen_round,
+        error=1 - metrics.test_accuracy,
+        test_accuracy=metrics.test_accuracy,
+        validation_accuracy=metrics.validation_accuracy,
+        search_accuracy=metrics.search_accuracy,
+        param_bytes=metrics.param_bytes,
+        paper_bytes=metrics.paper_bytes,
+        sequential_bytes=metrics.sequential_bytes,
+        minimum_bytes=metrics.minimum_bytes,
+        total_bytes=metrics.param_bytes + metrics.activation_bytes,
+        rounds=metrics.rounds,
+        images_seen_search=metrics.images_seen_search,
+        images_seen_final=metrics.images_seen_final,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How a figure goes with lambda.
+
+    Attributes:
+        weights: The lambdas, rising.
+        groups: For each of them the figure of every seed.
+    """
+
+    weights: tuple[float, ...]
+    groups: tuple[tuple[float, ...], ...]
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """Mean over seeds at each lambda."""
+        return tuple(fmean(group) for group in self.groups)
+
+    @property
+    def falls(self) -> tuple[tuple[float, float], ...]:
+        """The neighbouring lambdas between which the mean does not rise."""
+        steps = zip(pairwise(self.weights), pairwise(self.means), strict=True)
+        return tuple(weights for weights, (before, after) in steps if after <= before)
+
+    @property
+    def tau(self) -> float:
+        """Kendall's tau-b between lambda and the figure, over all searches; 0 where the figure is constant."""
+        pairs = [(w, value) for w, group in zip(self.weights, self.groups, strict=True) for value in group]
+        found = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+        return 0.0 if found != found else found
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether every seed of the largest lambda is above every seed of the smallest."""
+        return min(self.groups[-1]) > max(self.groups[0])
+
+
+def trend(points: Sequence[ChosenPoint], figure: Callable[[ChosenPoint], float]) -> Trend:
+    """Return how a figure of the chosen networks goes with lambda."""
+    weights = tuple(sorted({point.accuracy_weight for point in points}))
+    groups = (tuple(figure(point) for point in points if point.accuracy_weight == weight) for weight in weights)
+    return Trend(weights, tuple(groups))
+
+
+def notes(points: Sequence[ChosenPoint], convention: ActivationConvention) -> tuple[str, ...]:
+    """Return whether memory and accuracy rise with lambda, by how much and over how many seeds; the paper's beside."""
+    low, high = read_paper("figure5")
+    return (
+        _sentence(
+            f"Memory (weights and peak activations, convention {convention})",
+            trend(points, lambda point: point.total_bytes),
+            lambda value: shown_bytes(round(value)),
+        ),
+        _sentence("Test accuracy", trend(points, lambda point: point.test_accuracy), shown_percent),
+        f"The paper states, for CIFAR-10, an error from {low['error_percent']} % at λ = {low['lambda']} down to "
+        f"{high['error_percent']} % at λ = {high['lambda']}, and memory from {low['memory_mb']} MB to over "
+        f"{high['memory_mb']} MB.",
+    )
+
+
+def _sentence(subject: str, found: Trend, shown: Callable[[float], str]) -> str:
+    seeds = min(len(group) for group in found.groups)
+    means = ", ".join(f"{shown(mean)} at {weight:g}" for weight, mean in zip(found.weights, found.means, strict=True))
+    if not found.falls:
+        verdict = f"{subject} rises with λ from each value to the next"
+    else:
+        where = ", ".join(f"{before:g} to {after:g}" for before, after in found.falls)
+        whole = "rises" if found.means[-1] > found.means[0] else "does not rise"
+        verdict = f"{subject} {whole} from λ = {found.weights[0]:g} to {found.weights[-1]:g}, but not from {where}"
+        if whole == "does not rise":
+            verdict = f"{subject} does not rise from λ = {found.weights[0]:g} to {found.weights[-1]:g}"
+    spread = "beyond" if found.is_clear else "within"
+    return (
+        f"{verdict}: {means} (means of {seeds} seeds; Kendall's tau with λ {found.tau:.2f}, n = "
+        f"{sum(len(group) for group in found.groups)}; the ends differ by an amount {spread} the spread of seeds)."
+    )
+
+
+def spreads(points: Sequence[ChosenPoint]) -> tuple[list[str], list[list[object]]]:
+    """Return columns and lines of the table for DVC: mean, lowest and highest seed at each lambda."""
+    columns = ["lambda"]
+    found = {name: trend(points, lambda point, name=name: getattr(point, name)) for name in ("error", "total_bytes")}  # type: ignore[misc]
+    columns += [f"{name}_{what}" for name in found for what in ("mean", "low", "high")]
+    lines: list[list[object]] = []
+    for place, weight in enumerate(found["error"].weights):
+        line: list[object] = [weight]
+        for own in found.values():
+            line += [own.means[place], min(own.groups[place]), max(own.groups[place])]
+        lines.append(line)
+    return columns, lines
+
+
+def draw(figure: Figure, points: Sequence[ChosenPoint], convention: ActivationConvention) -> None:
+    """Draw error and memory over lambda, side by side."""
+    unit, name = byte_unit(max(point.total_bytes for point in points))
+    error, memory = panels(figure, 2)
+    errors = trend(points, lambda point: 100 * point.error)
+    sizes = trend(points, lambda point: point.total_bytes / unit)
+    draw_spread(error, errors.weights, errors.groups, BLUE, "o")
+    draw_spread(memory, sizes.weights, sizes.groups, VERMILION, "s")
+    finish(error, "test error, %", "λ")
+    finish(memory, f"weights + peak activations ({convention}), {name}", "λ", from_zero=True)
+    for axes in (error, memory):
+        axes.set_xticks(errors.weights)
+    seeds = len({point.seed for point in points})
+    marks = [
+        Line2D([], [], color="gray", marker="o", lw=0, mec="white", label="a search"),
+        Line2D([], [], color="gray", lw=2, label=f"mean of {seeds} seeds"),
+        Line2D([], [], color="gray", lw=6, alpha=0.2, label="lowest to highest seed"),
+    ]
+    add_key(figure, marks, 0.08)
+
+
+def read_metrics(plan: Plan) -> list[SearchMetrics]:
+    """Return the figures of the committed searches.
+
+    Raises:
+        RecordError: One is missing or damaged.
+    """
+    return [read_search(key).metrics for key in sweep_keys(plan)]
+
+
+def page_notes(plan: Plan) -> tuple[str, ...]:
+    """Return the sentences of the results page, from the committed searches."""
+    found = read_metrics(plan)
+    return notes([chosen_point(metrics) for metrics in found], found[0].activation_convention)
+
+
+def main() -> None:
+    """Write the tables and the picture."""
+    found = read_metrics(load_plan())
+    points = [chosen_point(metrics) for metrics in found]
+    write_rows(TABLE, points)
+    write_table(PLOT_TABLE, *spreads(points))
+    convention = found[0].activation_convention
+    save(PICTURE, height_of(), "error and memory of the chosen networks", lambda f: draw(f, points, convention))
+    for sentence in notes(points, convention):
+        print(sentence)  # noqa: T201
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MemnasError as error:
+        sys.exit(f"{error}")

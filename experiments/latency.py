@@ -1,0 +1,228 @@
+"""Stage `latency`: how long the networks of Table 2 take for one image of 224x224 on one core, all in one run.
+
+    python -m experiments.latency
+
+One thread, batch 1, float32, channels last, evaluation mode, random weights. In every round each network has its turn,
+in an order that moves on by one, so that what the machine does meanwhile meets all alike; the ratio to MobileNet V2
+(1.0x) is taken within a round. Run it on a machine that is otherwise idle. Writes `results/latency.json`.
+"""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
+
+from experiments.extend import IMAGENET, extend, lower_extended
+from experiments.found import TABLE2_FOUND, found_networks
+from experiments.networks import LARGE
+from experiments.plan import RESULTS, LatencyPlan, load_plan
+from memnas_core.environment import machine, versions
+from memnas_core.errors import MemnasError, RecordError
+from memnas_core.graph import Shape
+from memnas_core.network import build_network
+from memnas_core.storage import write_text
+
+LATENCY = RESULTS / "latency.json"
+REFERENCE = "MobileNet V2 (1.0x)"
+WARM_UP_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLatency:
+    """Forward passes of one network.
+
+    Attributes:
+        model: Its row.
+        arch_id: Of the found network that was extended; null for a public definition.
+        milliseconds: Of every timed pass, a list a round.
+        median_ms: Median over all passes.
+        first_quartile_ms: A quarter of the passes took less.
+        third_quartile_ms: A quarter of the passes took more.
+        ratio: Median over the rounds of the network's median in a round by the reference's in the same round.
+        ratio_low: First quartile of these quotients.
+        ratio_high: Third quartile.
+    """
+
+    model: str
+    arch_id: str | None
+    milliseconds: tuple[tuple[float, ...], ...]
+    median_ms: float
+    first_quartile_ms: float
+    third_quartile_ms: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyRun:
+    """One run over all networks: the content of `latency.json`.
+
+    Attributes:
+        machine: Where it ran.
+        versions: Name and version of Python and of the packages that matter.
+        threads: Threads of torch.
+        input_shape: Of the image.
+        rounds: How often each network had its turn.
+        passes: Timed passes in a turn.
+        networks: What was measured.
+    """
+
+    machine: str
+    versions: tuple[tuple[str, str], ...]
+    threads: int
+    input_shape: tuple[int, int, int]
+    rounds: int
+    passes: int
+    networks: tuple[NetworkLatency, ...]
+
+
+_RUN = TypeAdapter(LatencyRun)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A network to time."""
+
+    module: nn.Module
+    arch_id: str | None
+
+
+def measure_latency(
+    networks: Mapping[str, Candidate], plan: LatencyPlan, shape: Shape, reference: str, progress: Progress
+) -> LatencyRun:
+    """Time networks in turns.
+
+    Args:
+        networks: By row; the reference among them.
+        plan: Rounds, and passes in a turn.
+        shape: Of the image.
+        reference: The row with ratio 1.
+        progress: Where a bar is shown.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = _time_in_turns(networks, plan, shape, progress)
+    finally:
+        torch.set_num_threads(threads)
+    base = [median(turn) for turn in times[reference]]
+    return LatencyRun(
+        machine=machine(),
+        versions=versions(),
+        threads=1,
+        input_shape=(shape.channels, shape.height, shape.width),
+        rounds=plan.rounds,
+        passes=plan.passes,
+        networks=tuple(
+            summarise(model, candidate.arch_id, times[model], base) for model, candidate in networks.items()
+        ),
+    )
+
+
+def _time_in_turns(
+    networks: Mapping[str, Candidate], plan: LatencyPlan, shape: Shape, progress: Progress
+) -> dict[str, list[tuple[float, ...]]]:
+    image = torch.rand((1, *shape), generator=torch.Generator().manual_seed(0))
+    image = image.contiguous(memory_format=torch.channels_last)
+    bar = progress.add_task("turns", total=(plan.rounds + 1) * len(networks))
+    for candidate in networks.values():
+        candidate.module.eval().to(memory_format=torch.channels_last)
+        _turn(candidate.module, image, WARM_UP_PASSES)
+        progress.advance(bar)
+    times: dict[str, list[tuple[float, ...]]] = {model: [] for model in networks}
+    order = list(networks)
+    for _ in range(plan.rounds):
+        for model in order:
+            # The first pass of a turn finds another network's data in the caches.
+            times[model].append(_turn(networks[model].module, image, 1 + plan.passes)[1:])
+            progress.advance(bar)
+        order = [*order[1:], order[0]]
+    return times
+
+
+@torch.inference_mode()
+def _turn(module: nn.Module, image: torch.Tensor, passes: int) -> tuple[float, ...]:
+    found = []
+    for _ in range(passes):
+        started = time.perf_counter()
+        module(image)
+        found.append(1000 * (time.perf_counter() - started))
+    return tuple(found)
+
+
+def summarise(
+    model: str, arch_id: str | None, turns: Sequence[tuple[float, ...]], base: Sequence[float]
+) -> NetworkLatency:
+    """Return the figures of one network.
+
+    Args:
+        model: Its row.
+        arch_id: Of the found network that was extended, or None.
+        turns: Milliseconds of its passes, a tuple a round.
+        base: The reference's median in each round.
+    """
+    passes = [value for turn in turns for value in turn]
+    ratios = [median(turn) / reference for turn, reference in zip(turns, base, strict=True)]
+    first, middle, third = (float(value) for value in np.quantile(passes, (0.25, 0.5, 0.75)))
+    low, ratio, high = (float(value) for value in np.quantile(ratios, (0.25, 0.5, 0.75)))
+    return NetworkLatency(model, arch_id, tuple(turns), middle, first, third, ratio, low, high)
+
+
+def read_latency(path: Path = LATENCY) -> LatencyRun | None:
+    """Return the committed run, or None where there is none.
+
+    Raises:
+        RecordError: The file is damaged.
+    """
+    try:
+        return _RUN.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise RecordError(f"{path}: expected latencies, found {error}; make them with dvc repro latency") from error
+
+
+def write_latency(run: LatencyRun, path: Path = LATENCY) -> None:
+    """Write a run.
+
+    Raises:
+        StorageError: The disk is full or the folder not writable.
+    """
+    write_text(path, _RUN.dump_json(run).decode() + "\n")
+
+
+def main() -> None:
+    """Time every network of Table 2 that is defined or was found."""
+    plan = load_plan()
+    found = found_networks(TABLE2_FOUND, plan)
+    networks = {definition.model: Candidate(definition.build(), None) for definition in LARGE}
+    for model, architecture in found.items():
+        graph = lower_extended(extend(architecture))
+        networks[model] = Candidate(build_network(graph, seed=0), architecture.arch_id)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        run = measure_latency(networks, plan.latency, IMAGENET, REFERENCE, progress)
+    write_latency(run)
+    progress.console.print(f"{len(run.networks)} networks in {plan.latency.rounds} rounds: {LATENCY}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MemnasError as error:
+        sys.exit(f"{error}")

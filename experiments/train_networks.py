@@ -1,0 +1,128 @@
+"""Stage `networks`: train the networks of Table 1 alike, those that the searches found included.
+
+    python -m experiments.train_networks
+
+Every network sees equally many images under the same settings, from fresh weights, once for each seed, and is tested
+once on the test images. Finished trainings stay in the store under keys of what decides them, so that a run that is
+stopped goes on where it was. Writes `results/networks/`, a file a network, each as soon as its trainings are finished.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments.found import TABLE1_FOUND, found_networks
+from experiments.network_jobs import NetworkJob, NetworkResult, finished, make_job, run, write_result
+from experiments.networks import SMALL
+from experiments.plan import RESULTS, Plan, load_plan
+from memnas_core.architecture import Architecture
+from memnas_core.config import TrainingSettings
+from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
+from memnas_core.errors import MemnasError
+from memnas_core.grow_trim import seed_architecture
+from tasks.workers import Workers
+
+NETWORKS = RESULTS / "networks"
+
+
+def training_settings(plan: Plan) -> TrainingSettings:
+    """Return the settings file's training section with Table 1's budget."""
+    return replace(plan.load_settings().training, epochs=plan.networks.epochs)
+
+
+def train_networks(
+    models: Mapping[str, Architecture | None], plan: Plan, workers: Workers, progress: Progress, target: Path
+) -> None:
+    """Train what has not been trained, and write the file of every network.
+
+    Args:
+        models: Rows of Table 1; a found network's architecture, None for a public definition.
+        plan: Data, settings, budget and seeds.
+        workers: Processes that train.
+        progress: Where a bar is shown; its unit is a share of the work, since networks differ tenfold.
+        target: Folder to write.
+
+    Raises:
+        WorkerLostError: A worker process died; what was finished is kept.
+    """
+    settings = plan.load_settings()
+    root = seed_architecture(settings.network.strides, settings.network.filters)
+    store = Path(settings.store)
+    dataset = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=root.reduction)
+    info = open_dataset(dataset).info
+    training = training_settings(plan)
+    jobs = {
+        model: [
+            make_job(model, architecture, dataset, info, training, seed, store / "networks")
+            for seed in plan.networks.seeds
+        ]
+        for model, architecture in models.items()
+    }
+    # The longest first, so that no worker is left alone with one at the end.
+    queue = sorted((job for of_model in jobs.values() for job in of_model), key=lambda job: -job.work)
+    todo = [job for job in queue if finished(job) is None]
+    bar = progress.add_task("trainings", total=sum(job.work for job in queue))
+    progress.advance(bar, sum(job.work for job in queue) - sum(job.work for job in todo))
+    for model, of_model in jobs.items():
+        _write_if_complete(model, of_model, info, target)
+    with ThreadPoolExecutor(workers.count) as threads:
+        running = {threads.submit(workers.run, run, job): job for job in todo}
+        for done in as_completed(running):
+            try:
+                done.result()
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+            job = running[done]
+            progress.advance(bar, job.work)
+            _write_if_complete(job.model, jobs[job.model], info, target)
+
+
+def _write_if_complete(model: str, jobs: Sequence[NetworkJob], info: DatasetInfo, target: Path) -> None:
+    trainings = [training for job in jobs if (training := finished(job)) is not None]
+    if len(trainings) < len(jobs):
+        return
+    architecture = jobs[0].architecture
+    result = NetworkResult(
+        model=model,
+        arch_id=architecture.arch_id if architecture else None,
+        source="found by a search" if architecture else source_of(model),
+        data=info,
+        training=jobs[0].settings,
+        trainings=tuple(trainings),
+    )
+    write_result(target, result)
+
+
+def source_of(model: str) -> str:
+    """Return where the public definition of a row of Table 1 comes from."""
+    (definition,) = (definition for definition in SMALL if definition.model == model)
+    return definition.source
+
+
+def main() -> None:
+    """Train all networks of Table 1 that are defined or were found."""
+    plan = load_plan()
+    found = found_networks(TABLE1_FOUND, plan)
+    models: dict[str, Architecture | None] = {definition.model: None for definition in SMALL} | dict(found)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Workers(plan.load_settings().execution.workers) as workers, Progress(*columns) as progress:
+        train_networks(models, plan, workers, progress, NETWORKS)
+    progress.console.print(f"{len(models)} networks, each trained {len(plan.networks.seeds)} times: {NETWORKS}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MemnasError as error:
+        sys.exit(f"{error}")
