@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.candidates import TABLE
 from experiments.controllers.figures import curve_svg, table_svg
-from experiments.controllers.protocol import load_benchmark
+from experiments.controllers.protocol import check_cutoffs, load_benchmark
 from experiments.controllers.study import run_study, write_runs
 from experiments.controllers.table import Runs, curve_rows, rounded, table_rows
 from experiments.plan import RESULTS, load_plan
@@ -52,6 +52,7 @@ def main() -> None:
         TimeRemainingColumn(),
     )
     settings = load_plan().load_settings()
+    check_cutoffs(load_benchmark(settings.objective.activation_convention))
     with Workers(settings.execution.workers) as workers, Progress(*columns) as progress:
         compare(TABLE, RESULTS, settings, progress, workers)
     progress.console.print(f"Table 3: {RESULTS / TABLE_3}")

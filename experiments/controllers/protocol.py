@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.candidates import TABLE, TrainedCandidate, read_table
+from experiments.plan import PLAN_FILE
 from memnas_core.architecture import Architecture, from_json
 from memnas_core.config import ActivationConvention
 from memnas_core.errors import RecordError
@@ -177,6 +178,21 @@ def benchmark_of(rows: Sequence[TrainedCandidate], convention: ActivationConvent
         seed_accuracies=(float(halves[0, 0]), float(halves[0, 1])),
         convention=convention,
     )
+
+
+def check_cutoffs(benchmark: Benchmark) -> None:
+    """Refuse a benchmark whose rounds are too small for the smallest k that is judged.
+
+    Raises:
+        RecordError: A round that is ranked has fewer candidates.
+    """
+    for number in range(2, int(benchmark.rounds.max()) + 1):
+        ranked = int((benchmark.rounds == number).sum())
+        if ranked < min(CUTOFFS):
+            raise RecordError(
+                f"{TABLE}: expected at least {min(CUTOFFS)} trained candidates in round {number}, the smallest k that "
+                f"is judged, found {ranked}; raise candidates.lineages or candidates.children in {PLAN_FILE}"
+            )
 
 
 def splits(benchmark: Benchmark, seeds: Sequence[int] = SEEDS) -> Iterator[Split]:

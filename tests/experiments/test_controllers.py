@@ -18,7 +18,7 @@ from experiments.controllers.figures import curve_svg, table_svg
 from experiments.controllers.judge import Judged, bootstrap_at_k, bootstrap_tau, tau_within
 from experiments.controllers.learners import CONTESTANTS, LEARNERS
 from experiments.controllers.notes import notes
-from experiments.controllers.protocol import Benchmark, benchmark_of, load_benchmark, splits
+from experiments.controllers.protocol import Benchmark, benchmark_of, check_cutoffs, load_benchmark, splits
 from experiments.controllers.study import ControllerRun, read_runs, run_study, write_runs
 from experiments.controllers.table import Runs, curve_rows, leads, read_table3, rounded, rows_of, table_rows
 from experiments.tidy import read_paper, write_rows
@@ -239,3 +239,9 @@ def test_rows_of_the_committed_table_come_from_the_committed_runs(split: str, ac
     for line, row in zip(committed, made_again, strict=True):
         for column in ("k", "ap", "ap_low", "ndcg", "tau", "tau_low", "tau_high", "ceiling", "train_n", "n"):
             assert float(line[column]) == pytest.approx(getattr(row, column), abs=1e-4), column
+
+
+def test_rounds_too_small_for_k_are_refused() -> None:
+    check_cutoffs(benchmark_of(made_up_rows(children=17), "minimum", "made up"))  # 51 in a round of three lineages
+    with pytest.raises(RecordError, match=r"at least 50 .* in round 2.*, found 48; raise candidates.lineages"):
+        check_cutoffs(benchmark_of(made_up_rows(children=16), "minimum", "made up"))
