@@ -17,20 +17,20 @@ arms alike, as they train equally many candidates.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import click
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.plan import RESULTS, Plan, load_plan
 from experiments.plotting import BLUE, GREEN, VERMILION, draw_seeds, finish, height_of, panels, save
 from experiments.search_results import Arm, SearchResult, ablation_keys, best_so_far, read_search
+from experiments.stage import run_stage
 from experiments.tidy import write_rows
 from memnas_core.config import ObjectiveSettings
-from memnas_core.errors import MemnasError
 from memnas_core.pictures.canvas import add_key
 from memnas_core.records import CandidateRow
 from memnas_core.search import performance_of
@@ -238,11 +238,8 @@ def main() -> None:
     rows = len(plan.ablations.lambdas)
     save(PICTURE, height_of(rows), "score and hypervolume of three ways to search", lambda f: draw(f, points))
     for sentence in notes(points):
-        print(sentence)  # noqa: T201
+        click.echo(sentence)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

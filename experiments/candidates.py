@@ -6,7 +6,6 @@ again. While it runs it writes what it has to a table in the store.
 """
 
 import random
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,15 +14,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from experiments.plan import RESULTS, CandidatePlan, Plan, load_plan
+from experiments.stage import run_stage, stage_progress
 from memnas_core import jobs
 from memnas_core.architecture import to_json
 from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.environment import machine
-from memnas_core.errors import MemnasError, RecordError
+from memnas_core.errors import RecordError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.jobs import TrainingJob, TrainingRecord, candidate_seed
@@ -211,21 +211,11 @@ def _train_once(workers: Workers, job: TrainingJob) -> None:
 def main() -> None:
     """Train and write the table."""
     plan = load_plan()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Workers(plan.load_settings().execution.workers) as workers, Progress(*columns) as progress:
+    with Workers(plan.load_settings().execution.workers) as workers, stage_progress() as progress:
         rows = train_candidates(plan, workers, progress)
     write_table(TABLE, rows)
     progress.console.print(f"{len(rows)} candidates, each trained {plan.candidates.trainings} times: {TABLE}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

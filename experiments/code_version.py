@@ -7,7 +7,6 @@ their result, and the versions of the packages that compute it. `search` also na
 
 import ast
 import hashlib
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
@@ -15,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.plan import RESULTS
-from memnas_core.errors import MemnasError
+from experiments.stage import run_stage
 from memnas_core.storage import write_text
 
 FOLDER = RESULTS / "code"
@@ -94,7 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

@@ -10,7 +10,6 @@ The estimate is an upper figure: it takes every round to grow, so that round r t
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,13 +18,14 @@ import click
 import numpy as np
 
 from experiments.plan import RESULTS
+from experiments.stage import run_stage
 from memnas_core.architecture import Architecture
 from memnas_core.config import Settings, load_settings
 from memnas_core.data import DatasetInfo
 from memnas_core.data.dataset import Dataset
 from memnas_core.data.split_file import Split
 from memnas_core.environment import machine, versions
-from memnas_core.errors import MemnasError, SettingsError
+from memnas_core.errors import SettingsError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.lineages import draw_growth
@@ -212,11 +212,7 @@ def estimate(params: Path, overrides: Sequence[str], images: int | None, classes
 @click.option("--write", is_flag=True, help="Also write results/cost-NAME.json, NAME from the settings file.")
 def main(params: Path, overrides: tuple[str, ...], images: int | None, classes: int | None, write: bool) -> None:
     """Measure training speed on this device for a minute or two and say what a whole search would cost."""
-    try:
-        cost = estimate(params, overrides, images, classes)
-    except MemnasError as error:
-        click.echo(f"{error}", err=True)
-        sys.exit(error.exit_code)
+    cost = estimate(params, overrides, images, classes)
     time = f"{cost.device_days:,.1f} days" if cost.device_days >= 1 else shown_seconds(cost.device_days * SECONDS_A_DAY)
     click.echo(
         f"{cost.trainings:,} trainings see {cost.images:,} images: at most {time} on {cost.device} ({cost.machine})."
@@ -228,4 +224,4 @@ def main(params: Path, overrides: tuple[str, ...], images: int | None, classes: 
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main)

@@ -4,14 +4,15 @@ Source: Figure 3. The paper's figure leaves open what its third cell reads; this
 memory (1 at T=1, 3 at T=2, 4 at most) with the fewest units of time (docs/reading-the-paper.md).
 """
 
-import sys
 from pathlib import Path
+
+import click
 
 from experiments.plan import RESULTS, Plan, load_plan
 from experiments.search_results import Arm, SearchKey, SearchResult, read_search
+from experiments.stage import run_stage
 from experiments.tidy import paper_quantities
 from memnas_core.config import ObjectiveSettings
-from memnas_core.errors import MemnasError
 from memnas_core.graph import Shape
 from memnas_core.memory import LifetimeTable, lifetimes
 from memnas_core.network_files import lifetime_table
@@ -94,11 +95,8 @@ def main() -> None:
     title = f"The network found at λ = {metrics.accuracy_weight}, convention {metrics.activation_convention}"
     write_text(FOUND, lifetime_svg(table, title) + "\n")
     for sentence in page_notes(plan):
-        print(sentence)  # noqa: T201
+        click.echo(sentence)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

@@ -6,21 +6,21 @@ Writes `results/figure4.csv`, a row for each lambda, seed and round with the net
 Source: Figure 4.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 
+import click
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.plan import RESULTS, Plan, load_plan
 from experiments.plotting import BLUE, VERMILION, draw_seeds, finish, height_of, panels, save
 from experiments.search_results import SearchResult, read_search, sweep_keys
+from experiments.stage import run_stage
 from experiments.tidy import paper_quantities, write_rows, write_table
 from memnas_core.config import ActivationConvention
-from memnas_core.errors import MemnasError
 from memnas_core.pictures.canvas import add_key, whole_numbers
 from memnas_core.pictures.values import byte_unit, shown_bytes, shown_percent
 
@@ -192,11 +192,8 @@ def main() -> None:
     convention = searches[0].metrics.activation_convention
     save(PICTURE, height_of(), "accuracy, weights and activations over rounds", lambda f: draw(f, points, convention))
     for sentence in notes(points):
-        print(sentence)  # noqa: T201
+        click.echo(sentence)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

@@ -6,12 +6,12 @@ and the picture. The end points that the paper states are for CIFAR-10 and stand
 Source: Figure 5 and section 4.4.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
+import click
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.stats import kendalltau
@@ -19,9 +19,9 @@ from scipy.stats import kendalltau
 from experiments.plan import RESULTS, Plan, load_plan
 from experiments.plotting import BLUE, VERMILION, draw_spread, finish, height_of, panels, save
 from experiments.search_results import SearchMetrics, read_search, sweep_keys
+from experiments.stage import run_stage
 from experiments.tidy import read_paper, write_rows, write_table
 from memnas_core.config import ActivationConvention
-from memnas_core.errors import MemnasError
 from memnas_core.pictures.canvas import add_key
 from memnas_core.pictures.values import byte_unit, shown_bytes, shown_percent
 
@@ -229,11 +229,8 @@ def main() -> None:
     convention = found[0].activation_convention
     save(PICTURE, height_of(), "error and memory of the chosen networks", lambda f: draw(f, points, convention))
     for sentence in notes(points, convention):
-        print(sentence)  # noqa: T201
+        click.echo(sentence)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

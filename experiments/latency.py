@@ -7,7 +7,6 @@ in an order that moves on by one, so that what the machine does meanwhile meets 
 (1.0x) is taken within a round. Run it on a machine that is otherwise idle. Writes `results/latency.json`.
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +16,16 @@ from statistics import median
 import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch import nn
 
 from experiments.extend import IMAGENET, extend, lower_extended
 from experiments.found import TABLE2_FOUND, found_networks
 from experiments.networks import LARGE
 from experiments.plan import RESULTS, LatencyPlan, load_plan
+from experiments.stage import run_stage, stage_progress
 from memnas_core.environment import machine, versions
-from memnas_core.errors import MemnasError, RecordError
+from memnas_core.errors import RecordError
 from memnas_core.graph import Shape
 from memnas_core.network import build_network
 from memnas_core.storage import write_text
@@ -208,21 +208,11 @@ def main() -> None:
     for model, architecture in found.items():
         graph = lower_extended(extend(architecture))
         networks[model] = Candidate(build_network(graph, seed=0), architecture.arch_id)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
+    with stage_progress() as progress:
         run = measure_latency(networks, plan.latency, IMAGENET, REFERENCE, progress)
     write_latency(run)
     progress.console.print(f"{len(run.networks)} networks in {plan.latency.rounds} rounds: {LATENCY}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

@@ -4,7 +4,6 @@ Reads what the other stages left in `results/` and computes nothing but its sent
 """
 
 import base64
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -29,8 +28,9 @@ from experiments.page_views import (
     with_interval,
 )
 from experiments.plan import RESULTS, Plan, load_plan
+from experiments.stage import run_stage
 from experiments.tidy import read_paper
-from memnas_core.errors import MemnasError, RecordError
+from memnas_core.errors import RecordError
 from memnas_core.storage import write_text
 
 
@@ -264,7 +264,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

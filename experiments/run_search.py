@@ -9,7 +9,6 @@ repeated, and one of other settings or older code is not taken for it. What is s
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -17,8 +16,8 @@ import click
 from experiments.code_version import code_version
 from experiments.plan import Plan, load_plan
 from experiments.search_results import SEARCHES, Arm, SearchKey, SearchMetrics, copy_result
+from experiments.stage import run_stage
 from flows.cli import ENVIRONMENT
-from memnas_core.errors import MemnasError
 from memnas_core.pictures.values import shown_bytes, shown_percent, shown_seconds
 
 
@@ -60,10 +59,7 @@ def main(arm: str, accuracy_weight: float, seed: int) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     key = SearchKey(Arm(arm), accuracy_weight, seed)
-    try:
-        found = run_search(key, load_plan())
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    found = run_search(key, load_plan())
     click.echo(
         f"{key.folder_name}: {found.arch_id} of round {found.chosen_round}, test accuracy "
         f"{shown_percent(found.test_accuracy)}, weights {shown_bytes(found.param_bytes)}, peak activations "
@@ -74,4 +70,4 @@ def main(arm: str, accuracy_weight: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main)

@@ -6,17 +6,19 @@ Writes `results/table1.csv` from the printed figures (`experiments/paper/table1.
 committed trainings (`results/networks/`). Memory is computed here in seconds and needs no training.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+
+import click
 
 from experiments.accuracy import Interval, intervals, pooled_deviation
 from experiments.found import TABLE1_FOUND, found_so_far, search_key
 from experiments.network_jobs import NetworkResult, read_result
 from experiments.networks import SMALL, UNDEFINED, Definition
 from experiments.plan import RESULTS, Plan, load_plan
+from experiments.stage import run_stage
 from experiments.table_rows import (
     MEGABYTE,
     NOT_SEARCHED,
@@ -32,7 +34,7 @@ from experiments.table_rows import (
 )
 from experiments.tidy import write_rows
 from memnas_core.architecture import Architecture
-from memnas_core.errors import MemnasError, RecordError
+from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
 
 TABLE = RESULTS / "table1.csv"
@@ -224,11 +226,8 @@ def main() -> None:
     write_rows(TABLE, rows)
     measured = sum(row.sequential_bytes is not None for row in rows)
     scored = sum(row.accuracy is not None for row in rows)
-    sys.stdout.write(f"{len(rows)} rows, {measured} with memory, {scored} with accuracy: {TABLE}\n")
+    click.echo(f"{len(rows)} rows, {measured} with memory, {scored} with accuracy: {TABLE}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

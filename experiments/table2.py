@@ -6,17 +6,19 @@ Writes `results/table2.csv` from the printed figures (`experiments/paper/table2.
 committed latencies (`results/latency.json`). Memory is computed here in seconds. Nothing is trained on ImageNet.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import click
 
 from experiments.extend import IMAGENET, extend, lower_extended
 from experiments.found import TABLE2_FOUND, found_so_far, search_key
 from experiments.latency import REFERENCE, LatencyRun, NetworkLatency, read_latency
 from experiments.networks import LARGE, UNDEFINED, Definition
 from experiments.plan import RESULTS, Plan, load_plan
+from experiments.stage import run_stage
 from experiments.table_rows import (
     NOT_SEARCHED,
     Memory,
@@ -31,7 +33,7 @@ from experiments.table_rows import (
 )
 from experiments.tidy import write_rows
 from memnas_core.architecture import Architecture
-from memnas_core.errors import MemnasError, RecordError
+from memnas_core.errors import RecordError
 
 TABLE = RESULTS / "table2.csv"
 
@@ -179,11 +181,8 @@ def main() -> None:
     write_rows(TABLE, rows)
     measured = sum(row.sequential_bytes is not None for row in rows)
     timed = sum(row.latency_ratio is not None for row in rows)
-    sys.stdout.write(f"{len(rows)} rows, {measured} with memory, {timed} with latency: {TABLE}\n")
+    click.echo(f"{len(rows)} rows, {measured} with memory, {timed} with latency: {TABLE}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

@@ -5,10 +5,9 @@ their pictures. The protocol is in `experiments.controllers.protocol`. Finished 
 an interrupted study goes on where it was.
 """
 
-import sys
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from experiments.candidates import TABLE
 from experiments.controllers.figures import curve_svg, table_svg
@@ -16,9 +15,9 @@ from experiments.controllers.protocol import check_cutoffs, load_benchmark
 from experiments.controllers.study import run_study, write_runs
 from experiments.controllers.table import Runs, curve_rows, rounded, table_rows
 from experiments.plan import RESULTS, load_plan
+from experiments.stage import run_stage, stage_progress
 from experiments.tidy import write_rows
 from memnas_core.config import Settings
-from memnas_core.errors import MemnasError
 from memnas_core.storage import write_text
 from tasks.workers import Workers
 
@@ -44,22 +43,12 @@ def compare(candidates: Path, results: Path, settings: Settings, progress: Progr
 
 def main() -> None:
     """Compare the controllers."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     settings = load_plan().load_settings()
     check_cutoffs(load_benchmark(settings.objective.activation_convention))
-    with Workers(settings.execution.workers) as workers, Progress(*columns) as progress:
+    with Workers(settings.execution.workers) as workers, stage_progress() as progress:
         compare(TABLE, RESULTS, settings, progress, workers)
     progress.console.print(f"Table 3: {RESULTS / TABLE_3}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

@@ -7,22 +7,21 @@ once on the test images. Finished trainings stay in the store under keys of what
 stopped goes on where it was. Writes `results/networks/`, a file a network, each as soon as its trainings are finished.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from experiments.found import TABLE1_FOUND, found_networks
 from experiments.network_jobs import NetworkJob, NetworkResult, finished, make_job, run, write_result
 from experiments.networks import SMALL
 from experiments.plan import RESULTS, Plan, load_plan
+from experiments.stage import run_stage, stage_progress
 from memnas_core.architecture import Architecture
 from memnas_core.config import TrainingSettings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
-from memnas_core.errors import MemnasError
 from memnas_core.grow_trim import seed_architecture
 from tasks.workers import Workers
 
@@ -109,20 +108,10 @@ def main() -> None:
     plan = load_plan()
     found = found_networks(TABLE1_FOUND, plan)
     models: dict[str, Architecture | None] = {definition.model: None for definition in SMALL} | dict(found)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Workers(plan.load_settings().execution.workers) as workers, Progress(*columns) as progress:
+    with Workers(plan.load_settings().execution.workers) as workers, stage_progress() as progress:
         train_networks(models, plan, workers, progress, NETWORKS)
     progress.console.print(f"{len(models)} networks, each trained {len(plan.networks.seeds)} times: {NETWORKS}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MemnasError as error:
-        sys.exit(f"{error}")
+    run_stage(main)

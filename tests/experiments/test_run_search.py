@@ -15,6 +15,7 @@ from experiments.plan import Plan, load_plan
 from experiments.run_search import search_name
 from experiments.search_results import Arm, SearchKey, read_search
 from flows.cli import ENVIRONMENT
+from memnas_core.errors import SettingsError
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,6 +109,8 @@ def test_outside_the_checkout_it_says_one_line(tmp_path: Path, monkeypatch: pyte
     for name, value in ENVIRONMENT.items():  # so that the command changes nothing for later tests
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=r"^experiments.yaml: no such file; run this from the root of the checkout$"):
+    with pytest.raises(
+        SettingsError, match=r"^experiments.yaml: no such file; run this from the root of the checkout$"
+    ):
         run_search.main(["--arm", "full", "--lambda", "0.5", "--seed", "0"], standalone_mode=False)
     assert list(tmp_path.iterdir()) == []
