@@ -7,13 +7,11 @@ again. While it runs it writes what it has to a table in the store.
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.progress import Progress
 
 from experiments.plan import RESULTS, CandidatePlan, Plan, load_plan
@@ -23,13 +21,12 @@ from memnas_core.architecture import to_json
 from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.environment import machine
-from memnas_core.errors import RecordError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.jobs import TrainingJob, TrainingRecord, candidate_seed
 from memnas_core.lineages import Descendant, draw_lineages
 from memnas_core.measure import measure
-from memnas_core.storage import replacing, storage_errors
+from memnas_core.tables import read_parquet, write_parquet
 from tasks.workers import Workers
 
 TABLE = RESULTS / "candidates.parquet"
@@ -71,20 +68,6 @@ class TrainedCandidate:
     seconds: tuple[float, ...]
     images_seen: tuple[int, ...]
     machine: str
-
-
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("arch_id", "architecture")),
-        *((name, pa.int64()) for name in ("lineage", "round")),
-        *((name, pa.string()) for name in ("parent_id", "move")),
-        *((name, pa.int64()) for name in ("param_bytes", "paper_bytes", "sequential_bytes", "minimum_bytes")),
-        ("accuracies", pa.list_(pa.float64())),
-        ("seconds", pa.list_(pa.float64())),
-        ("images_seen", pa.list_(pa.int64())),
-        ("machine", pa.string()),
-    ]
-)
 
 
 def draw(settings: Settings, plan: CandidatePlan) -> tuple[Descendant, ...]:
@@ -139,15 +122,13 @@ def table_row(
     )
 
 
-def write_table(path: Path, rows: Iterable[TrainedCandidate]) -> None:
+def write_table(path: Path, rows: Sequence[TrainedCandidate]) -> None:
     """Write the table as a whole.
 
     Raises:
         StorageError: The disk is full or the folder not writable.
     """
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA)
-    with storage_errors(path), replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_parquet(path, TrainedCandidate, rows)
 
 
 def read_table(path: Path = TABLE) -> tuple[TrainedCandidate, ...]:
@@ -156,14 +137,7 @@ def read_table(path: Path = TABLE) -> tuple[TrainedCandidate, ...]:
     Raises:
         RecordError: The file is missing or damaged, or has other columns.
     """
-    try:
-        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(
-            f"{path}: expected the table of trained candidates, found {error}; make it with dvc repro candidates"
-        ) from error
-    lists = ("accuracies", "seconds", "images_seen")
-    return tuple(TrainedCandidate(**{**row, **{name: tuple(row[name]) for name in lists}}) for row in rows)
+    return read_parquet(path, TrainedCandidate, "the table of trained candidates", "make it with dvc repro candidates")
 
 
 def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[TrainedCandidate, ...]:

@@ -5,15 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import NoneType
-from typing import get_args, get_type_hints
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from memnas_core.errors import RecordError
 from memnas_core.measure import MemoryFigures
-from memnas_core.storage import replacing, storage_errors
+from memnas_core.tables import read_parquet, write_parquet
 
 
 class Status(StrEnum):
@@ -137,29 +132,13 @@ class RoundSummary:
         return 1 - self.training_wall_seconds / self.wall_seconds
 
 
-_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), Status: pa.string()}
-
-
-def _schema() -> pa.Schema:
-    columns = []
-    for name, hint in get_type_hints(CandidateRow).items():
-        (kind,) = [option for option in get_args(hint) if option is not NoneType] or [hint]
-        columns.append(pa.field(name, _ARROW_TYPES[kind], nullable=NoneType in get_args(hint)))
-    return pa.schema(columns)
-
-
-CANDIDATE_SCHEMA = _schema()
-
-
 def write_candidates(path: Path, rows: Sequence[CandidateRow]) -> None:
     """Write `candidates.parquet` as a whole.
 
     Raises:
         StorageError: The disk is full or the folder not writable.
     """
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=CANDIDATE_SCHEMA)
-    with storage_errors(path), replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_parquet(path, CandidateRow, rows)
 
 
 def read_candidates(path: Path) -> tuple[CandidateRow, ...]:
@@ -168,16 +147,8 @@ def read_candidates(path: Path) -> tuple[CandidateRow, ...]:
     Raises:
         RecordError: The file is missing, truncated or has other columns.
     """
-    try:
-        table = pq.read_table(path)
-        if table.schema.names != CANDIDATE_SCHEMA.names:
-            raise ValueError(f"the columns {', '.join(table.schema.names)}")
-        return tuple(CandidateRow(**{**row, "status": Status(row["status"])}) for row in table.to_pylist())
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise RecordError(
-            f"{path}: expected a table of candidates, found {error}; restore it with dvc checkout, or delete the "
-            f"folder of its round and go on with --resume"
-        ) from error
+    remedy = "restore it with dvc checkout, or delete the folder of its round and go on with --resume"
+    return read_parquet(path, CandidateRow, "a table of candidates", remedy)
 
 
 def to_json(row: RoundSummary) -> str:

@@ -15,8 +15,6 @@ from random import Random
 from time import perf_counter
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.progress import Progress
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
@@ -35,9 +33,9 @@ from experiments.controllers.protocol import (
 )
 from memnas_core.config import ActivationConvention, ControllerSettings
 from memnas_core.environment import machine
-from memnas_core.errors import RecordError
 from memnas_core.ranking import average_precision, kendall_tau, ndcg
-from memnas_core.storage import replacing, storage_errors, write_text
+from memnas_core.storage import write_text
+from memnas_core.tables import read_parquet, write_parquet
 from tasks.workers import Workers
 
 
@@ -118,21 +116,6 @@ class ControllerRun:
     predicted_ranks: tuple[float, ...]
 
 
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("controller", "split")),
-        *((name, pa.int64()) for name in ("seed", "last_round")),
-        ("accuracy_weight", pa.float64()),
-        *((name, pa.int64()) for name in ("train_n", "n")),
-        *((name, pa.float64()) for name in ("tau", "ceiling", "tau_within_bases", "ceiling_within_bases")),
-        *((name, pa.list_(pa.float64())) for name in ("ap", "ndcg")),
-        *((name, pa.float64()) for name in ("training_seconds", "ranking_seconds")),
-        ("machine", pa.string()),
-        ("predicted_ranks", pa.list_(pa.float32())),
-    ]
-)
-
-
 def run_study(
     table: Path,
     settings: ControllerSettings,
@@ -205,9 +188,7 @@ def write_runs(path: Path, runs: Sequence[ControllerRun]) -> None:
     Raises:
         StorageError: The disk is full or the folder not writable.
     """
-    rows = pa.Table.from_pylist([asdict(run) for run in runs], schema=SCHEMA)
-    with storage_errors(path), replacing(path) as temporary:
-        pq.write_table(rows, temporary, compression="zstd")
+    write_parquet(path, ControllerRun, runs)
 
 
 def read_runs(path: Path) -> tuple[ControllerRun, ...]:
@@ -216,14 +197,7 @@ def read_runs(path: Path) -> tuple[ControllerRun, ...]:
     Raises:
         RecordError: It is missing or damaged, or has other columns.
     """
-    try:
-        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(
-            f"{path}: expected the runs of the controller study, found {error}; make it with dvc repro table3"
-        ) from error
-    lists = ("ap", "ndcg", "predicted_ranks")
-    return tuple(ControllerRun(**{**row, **{name: tuple(row[name]) for name in lists}}) for row in rows)
+    return read_parquet(path, ControllerRun, "the runs of the controller study", "make it with dvc repro table3")
 
 
 def judged(benchmark: Benchmark, run: ControllerRun, split: Split) -> Judged:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from experiments.candidates import SCHEMA, draw, read_table, train_candidates, write_table
+from experiments.candidates import draw, read_table, train_candidates, write_table
 from experiments.plan import Plan, load_plan
 from memnas_core.architecture import from_json
 from memnas_core.errors import RecordError
@@ -53,4 +53,3 @@ def test_a_table_is_made_and_a_second_run_trains_nothing(plan: Plan, monkeypatch
 def test_a_missing_table_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="make it with dvc repro candidates"):
         read_table(tmp_path / "candidates.parquet")
-    assert SCHEMA.names[0] == "arch_id"

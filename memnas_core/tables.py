@@ -1,0 +1,90 @@
+"""Dataclasses as Parquet files: the columns are the fields, their types follow from the annotations."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from memnas_core.errors import RecordError
+from memnas_core.storage import replacing, storage_errors
+
+Row = TypeVar("Row")
+
+_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def schema_of(kind: type) -> pa.Schema:
+    """Return the columns of a dataclass of plain values, enumerations of strings, and tuples of one kind of value."""
+    assert is_dataclass(kind), "a table is made of dataclasses"
+    hints = get_type_hints(kind)
+    return pa.schema(
+        [
+            pa.field(field.name, _arrow_type(hints[field.name]), nullable=_may_be_none(hints[field.name]))
+            for field in fields(kind)
+        ]
+    )
+
+
+def write_parquet(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
+    """Write rows as a whole.
+
+    Raises:
+        StorageError: The disk is full or the folder not writable.
+    """
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema_of(kind))  # type: ignore[call-overload]
+    with storage_errors(path), replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_parquet(path: Path, kind: type[Row], what: str, remedy: str) -> tuple[Row, ...]:
+    """Read rows.
+
+    Args:
+        path: The file.
+        kind: The dataclass of a row.
+        what: What was expected there, for the message.
+        remedy: What to do where it is missing or damaged.
+
+    Raises:
+        RecordError: The file is missing, truncated or has other columns.
+    """
+    hints = get_type_hints(kind)
+    try:
+        table = pq.read_table(path)
+        if table.schema.names != schema_of(kind).names:
+            raise ValueError(f"the columns {', '.join(table.schema.names)}")
+        return tuple(
+            kind(**{name: _python_value(value, hints[name]) for name, value in row.items()})
+            for row in table.to_pylist()
+        )
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise RecordError(f"{path}: expected {what}, found {error}; {remedy}") from error
+
+
+def _may_be_none(hint: Any) -> bool:  # noqa: ANN401 -- an annotation may be anything
+    return NoneType in get_args(hint)
+
+
+def _without_none(hint: Any) -> Any:  # noqa: ANN401
+    return next(option for option in get_args(hint) if option is not NoneType) if _may_be_none(hint) else hint
+
+
+def _arrow_type(hint: Any) -> pa.DataType:  # noqa: ANN401
+    kind = _without_none(hint)
+    if get_origin(kind) is tuple:
+        return pa.list_(_arrow_type(get_args(kind)[0]))
+    return pa.string() if issubclass(kind, StrEnum) else _ARROW_TYPES[kind]
+
+
+def _python_value(value: Any, hint: Any) -> Any:  # noqa: ANN401
+    kind = _without_none(hint)
+    if value is None:
+        return None
+    if get_origin(kind) is tuple:
+        return tuple(value)
+    return kind(value) if issubclass(kind, StrEnum) else value
