@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memnas_core.errors import RecordError
-from memnas_core.pictures.values import NONE, shown_bytes
+from memnas_core.pictures.values import NONE
 
 Line = dict[str, str]
 
@@ -75,11 +75,6 @@ def text(name: str) -> Callable[[Line], str]:
 def megabytes(name: str) -> Callable[[Line], str]:
     """Show bytes in MB with two digits, as the paper's tables do with one."""
     return lambda line: f"{int(line[name]) / 1e6:.2f}" if line[name] else NONE
-
-
-def size(name: str) -> Callable[[Line], str]:
-    """Show bytes in the unit that fits."""
-    return lambda line: shown_bytes(int(float(line[name]))) if line[name] else NONE
 
 
 def percent(name: str, digits: int = 1) -> Callable[[Line], str]:

@@ -18,17 +18,7 @@ PANEL_HEIGHT = 2.3
 LEFT, RIGHT, TOP, FOOT = 0.66, 0.16, 0.62, 0.52  # inches around a panel
 
 # Okabe and Ito's colours: told apart with any kind of colour vision, and, with the markers, without any.
-BLUE, VERMILION, GREEN, PURPLE, SKY, AMBER, BLACK = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#e69f00",
-    "#1f2933",
-)
-COLORS = (BLUE, VERMILION, GREEN, PURPLE, SKY, AMBER, BLACK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 
 
 def save(path: Path, height: float, label: str, draw: Callable[[Figure], None]) -> None:

@@ -20,6 +20,7 @@ from memnas_core.architecture import Architecture, from_json
 from memnas_core.config import ActivationConvention, ObjectiveSettings
 from memnas_core.errors import ArchitectureError, RecordError
 from memnas_core.jobs import read_record
+from memnas_core.measure import MemoryFigures
 from memnas_core.metric import Performance, score
 from memnas_core.network_files import ARCHITECTURE_FILE
 from memnas_core.records import CandidateRow, Status, read_candidates, write_candidates
@@ -165,12 +166,8 @@ class SearchMetrics:
     @property
     def activation_bytes(self) -> int:
         """Peak activations under the convention that the search looked at."""
-        by_convention = {
-            "paper": self.paper_bytes,
-            "sequential": self.sequential_bytes,
-            "minimum": self.minimum_bytes,
-        }
-        return by_convention[self.activation_convention]
+        memory = MemoryFigures(self.param_bytes, self.paper_bytes, self.sequential_bytes, self.minimum_bytes)
+        return memory.activation_bytes(self.activation_convention)
 
 
 @dataclass(frozen=True, slots=True)

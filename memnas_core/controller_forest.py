@@ -28,7 +28,7 @@ from sklearn.ensemble import RandomForestRegressor
 from memnas_core.architecture import Architecture
 from memnas_core.errors import ArchitectureError
 from memnas_core.examples import Example, in_order, targets_of
-from memnas_core.facts import facts, place_counts
+from memnas_core.facts import place_counts, whole_facts
 from memnas_core.graph import Shape
 from memnas_core.measure import measure
 
@@ -113,9 +113,7 @@ def _known(architectures: Sequence[Architecture], blocks: int) -> tuple[_Array, 
         # At the smallest image that the strides can halve: only how sizes differ counts.
         side = architecture.reduction
         memory = measure(architecture, Shape(1, side, side), 1, 1, 1)
-        exact = (memory.param_bytes, memory.paper_bytes, memory.sequential_bytes, memory.minimum_bytes)
-        of_blocks, places = facts(architecture), place_counts(architecture)
-        parts = (of_blocks.ravel(), of_blocks.sum(axis=0), np.log(exact), places.ravel(), places.sum(axis=0))
+        places = place_counts(architecture)
         sizes.append(np.log(memory.param_bytes))
-        rows.append(np.concatenate(parts))
+        rows.append(np.concatenate([whole_facts(architecture, memory), places.ravel(), places.sum(axis=0)]))
     return np.array(sizes), np.stack(rows)

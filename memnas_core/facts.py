@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from memnas_core.architecture import OPERATIONS, Architecture, Block, Cell, Combiner, Operation
 from memnas_core.graph import LayerKind, Shape, lower_block
+from memnas_core.measure import MemoryFigures
 
 BLOCK_FACTS: tuple[str, ...] = (
     *OPERATIONS,  # how many layers of each operation
@@ -85,9 +86,14 @@ def facts(architecture: Architecture) -> _Array:
     return np.array(rows)
 
 
-def facts_of_all(architectures: Sequence[Architecture]) -> _Array:
-    """Return the facts of n architectures with one number of blocks, shape (n, blocks, len(BLOCK_FACTS))."""
-    return np.stack([facts(architecture) for architecture in architectures])
+def whole_facts(architecture: Architecture, memory: MemoryFigures) -> _Array:
+    """Return the facts of each block, their sums over the blocks, and the logarithms of weights and peaks in bytes.
+
+    Shape (features,); architectures with one number of blocks have as many.
+    """
+    of_blocks = facts(architecture)
+    exact = (memory.param_bytes, memory.paper_bytes, memory.sequential_bytes, memory.minimum_bytes)
+    return np.concatenate([of_blocks.ravel(), of_blocks.sum(axis=0), np.log(exact)])
 
 
 def place_counts(architecture: Architecture) -> _Array:

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.controllers.protocol import Array, Known
 from memnas_core.encoding import TokenLayout, cell_major, layout_of
-from memnas_core.facts import facts
+from memnas_core.facts import whole_facts
 
 
 def structural_features(candidates: Sequence[Known]) -> Array:
@@ -15,12 +15,7 @@ def structural_features(candidates: Sequence[Known]) -> Array:
     They are the facts of each block, their sums over the blocks, and the logarithms of parameter bytes and of the
     peaks under the three conventions.
     """
-    rows = []
-    for candidate in candidates:
-        of_blocks, memory = facts(candidate.architecture), candidate.memory
-        exact = [memory.param_bytes, memory.paper_bytes, memory.sequential_bytes, memory.minimum_bytes]
-        rows.append(np.concatenate([of_blocks.ravel(), of_blocks.sum(axis=0), np.log(exact)]))
-    return np.stack(rows)
+    return np.stack([whole_facts(candidate.architecture, candidate.memory) for candidate in candidates])
 
 
 class FlatEncoding:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
-from memnas_core.facts import BLOCK_FACTS, PLACE_COUNTS, facts, facts_of_all, place_counts
+from memnas_core.facts import BLOCK_FACTS, PLACE_COUNTS, facts, place_counts, whole_facts
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
+from memnas_core.measure import MemoryFigures
 from tests.core.random_architectures import random_walks
 
 
@@ -52,7 +53,11 @@ def test_weights_are_those_of_the_graph() -> None:
 
 
 def test_shapes() -> None:
-    assert facts_of_all([seed_architecture((1, 2, 1), 4)] * 3).shape == (3, 3, len(BLOCK_FACTS))
+    seed = seed_architecture((1, 2, 1), 4)
+    assert facts(seed).shape == (3, len(BLOCK_FACTS))
+    whole = whole_facts(seed, MemoryFigures(100, 10, 20, 15))
+    np.testing.assert_allclose(whole[:-4], [*facts(seed).ravel(), *facts(seed).sum(axis=0)])
+    np.testing.assert_allclose(np.exp(whole[-4:]), [100, 10, 20, 15])
 
 
 def test_places_by_hand() -> None:
