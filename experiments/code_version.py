@@ -19,7 +19,7 @@ from memnas_core.storage import write_text
 
 FOLDER = RESULTS / "code"
 
-DECIDING_PACKAGES = ("torch", "numpy")
+DECIDING_PACKAGES = ("lightgbm", "numpy", "scikit-learn", "torch")
 
 _DATA = tuple(f"memnas_core.data.{name}" for name in ("prepare", "resizing", "splits"))
 _TRAINING = (
@@ -39,6 +39,12 @@ DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
         *(f"memnas_core.{name}" for name in ("encoding", "examples", "facts", "metric", "search")),
         *(f"tasks.{name}" for name in ("conclude", "prepare", "round_steps", "session")),
         *("flows.round", "flows.search"),
+    ),
+    "controllers": (
+        *(f"memnas_core.{name}" for name in ("controller", "controller_forest", "controller_paper", "encoding")),
+        *(f"memnas_core.{name}" for name in ("examples", "facts", "graph", "measure", "metric", "ranking")),
+        *(f"experiments.controllers.{name}" for name in ("baselines", "features", "learners", "protocol", "recurrent")),
+        *(f"experiments.controllers.{name}" for name in ("judge", "study")),
     ),
     "networks": (
         *(name for name in _TRAINING if name != "memnas_core.jobs"),

@@ -1,19 +1,14 @@
 """The rows of Table 3: what learns, and what it learns to predict."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import metadata
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from experiments.controllers import baselines, features, recurrent
+from experiments.controllers import baselines, recurrent
 from experiments.controllers.baselines import Predict
 from experiments.controllers.protocol import Array, Known
-from memnas_core import controller, controller_forest, controller_paper, encoding, examples, facts
 from memnas_core.config import ControllerSettings, ControllerVersion
 from memnas_core.controller import Controller
 from memnas_core.controller_paper import EncoderNetwork, PaperModel
@@ -108,26 +103,3 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("SCC (paper: accuracy + exact memory)", "scc-paper", "accuracy"),
     Contestant("SCC (accuracy + exact memory)", "scc", "accuracy"),
 )
-
-
-@cache
-def learner_version() -> str:
-    """Return a digest of the code that learns, so that results of other code are not taken for ours."""
-    digest = hashlib.sha256()
-    for package in ("torch", "lightgbm", "scikit-learn", "numpy"):
-        digest.update(metadata.version(package).encode())
-    for module in (
-        baselines,
-        features,
-        recurrent,
-        controller,
-        controller_paper,
-        controller_forest,
-        encoding,
-        examples,
-        facts,
-    ):
-        assert module.__file__ is not None, "they are files"
-        digest.update(Path(module.__file__).read_bytes())
-    digest.update(Path(__file__).read_bytes())
-    return digest.hexdigest()[:12]

@@ -19,8 +19,9 @@ from rich.progress import Progress
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
+from experiments.code_version import code_version
 from experiments.controllers.judge import Judged, tau_within
-from experiments.controllers.learners import CONTESTANTS, LEARNERS, Contestant, learner_version
+from experiments.controllers.learners import CONTESTANTS, LEARNERS, Contestant
 from experiments.controllers.protocol import (
     ACCURACY_WEIGHTS,
     CURVE_SIZES,
@@ -228,7 +229,7 @@ def _path(store: Path, benchmark: Benchmark, settings: ControllerSettings, fitti
     """Return where a fitting is kept: a key of everything that decides it."""
     train, test = fitting.split.train[: fitting.train_n], fitting.split.test
     deciding = [
-        learner_version(),
+        code_version("controllers"),
         fitting.learner,
         fitting.accuracy_weight,
         fitting.split.seed,
