@@ -27,7 +27,8 @@ from experiments.page_views import (
     view,
     with_interval,
 )
-from experiments.plan import RESULTS, Plan, load_plan
+from experiments.plan import PLAN_FILE, RESULTS, Plan, load_plan
+from experiments.search_results import read_search, sweep_keys
 from experiments.stage import run_stage
 from experiments.tidy import read_paper
 from memnas_core.errors import RecordError
@@ -229,8 +230,57 @@ def sections(plan: Plan, results: Path = RESULTS) -> tuple[Section, ...]:
     )
 
 
-def render(parts: Sequence[Section], results: Path) -> tuple[str, str]:
-    """Return the page as Markdown and as HTML that needs no other file."""
+def facts(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Return what all measured figures have in common: data, network template, budgets, seeds and machine.
+
+    Raises:
+        RecordError: A search has not been run.
+    """
+    settings = plan.load_settings()
+    search, training = settings.search, settings.training
+    metrics = read_search(sweep_keys(plan)[0]).metrics
+    seeds = len(plan.sweep.seeds)
+    draws = plan.candidates
+    return (
+        (
+            "Data",
+            f"{metrics.dataset}, {metrics.channels}×{metrics.image_size}×{metrics.image_size}, {metrics.classes} "
+            f"classes; {metrics.training_images:,} images to train on, {metrics.validation_images:,} to validate, "
+            f"{metrics.test_images:,} to test",
+        ),
+        (
+            "Networks",
+            f"{len(settings.network.strides)} blocks with strides {', '.join(map(str, settings.network.strides))}, "
+            f"F = {settings.network.filters}",
+        ),
+        (
+            "Searches",
+            f"{len(plan.sweep.lambdas)} values of λ, {seeds} seeds each; at most {search.rounds} rounds of "
+            f"k = {search.top_k}; {_epochs(training.epochs)} a candidate, {_epochs(settings.final.epochs or 0)} for "
+            "the network that is handed over",
+        ),
+        (
+            "Candidates of Table 3",
+            f"{draws.lineages} lineages, {draws.rounds} rounds, {draws.children} children a round; each trained "
+            f"{draws.trainings} times for {_epochs(training.epochs)}",
+        ),
+        ("Machine", f"{metrics.machine}; {metrics.device}, torch {metrics.torch}"),
+        ("Settings", f"{plan.settings}, {PLAN_FILE}"),
+    )
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'' if count == 1 else 's'}"
+
+
+def render(common: Sequence[tuple[str, str]], parts: Sequence[Section], results: Path) -> tuple[str, str]:
+    """Return the page as Markdown and as HTML that needs no other file.
+
+    Args:
+        common: Facts that hold for all measured figures, as names and words.
+        parts: The page's sections.
+        results: Folder of the pictures.
+    """
     environment = Environment(
         loader=PackageLoader("experiments"),
         undefined=StrictUndefined,
@@ -241,10 +291,10 @@ def render(parts: Sequence[Section], results: Path) -> tuple[str, str]:
     )
     environment.filters["picture"] = lambda picture: _data_uri(results / picture.file)
     environment.filters["cell"] = lambda words: words.replace("|", "\\|")
-    facts = {"sections": parts}
+    given = {"facts": common, "sections": parts}
     return (
-        environment.get_template("results.md.j2").render(facts),
-        environment.get_template("results.html.j2").render(facts),
+        environment.get_template("results.md.j2").render(given),
+        environment.get_template("results.html.j2").render(given),
     )
 
 
@@ -257,7 +307,8 @@ def _data_uri(path: Path) -> str:
 
 def main() -> None:
     """Write the page."""
-    markdown, html = render(sections(load_plan()), RESULTS)
+    plan = load_plan()
+    markdown, html = render(facts(plan), sections(plan), RESULTS)
     write_text(RESULTS / "README.md", markdown)
     write_text(RESULTS / "index.html", html)
     click.echo(f"All tables and figures: {RESULTS / 'README.md'}, {RESULTS / 'index.html'}")

@@ -30,7 +30,9 @@ def test_both_pages_hold_every_cell_and_mark_the_papers(tmp_path: Path) -> None:
     )
     table = view("A caption.", columns, LINES, "table.csv")
     part = Section("Table 9: <none>", "Lead.", (table,), (Picture("picture.svg", "Words"),), ("One & two.",))
-    markdown, html = render([part], tmp_path)
+    markdown, html = render([("Data", "9 | 9")], [part], tmp_path)
+    assert "| Data | 9 \\| 9 |" in markdown
+    assert "<dt>Data</dt><dd>9 | 9</dd>" in html
     lines = markdown.splitlines()
     head = lines.index("| Network | Weights, MB | **Paper:** Top-1, % |")
     assert lines[head - 2] == "A caption."
@@ -46,7 +48,7 @@ def test_both_pages_hold_every_cell_and_mark_the_papers(tmp_path: Path) -> None:
 def test_a_missing_picture_or_table_says_what_to_do(tmp_path: Path) -> None:
     part = Section("T", "L", (), (Picture("gone.svg", "W"),), ())
     with pytest.raises(RecordError, match=r"gone.svg: expected a picture, .* dvc repro"):
-        render([part], tmp_path)
+        render([], [part], tmp_path)
     with pytest.raises(RecordError, match=r"table1.csv: expected a table, .* dvc repro"):
         read_lines(tmp_path / "table1.csv")
 
