@@ -1,9 +1,11 @@
 """Stage `page`: every table and figure on one page, `results/README.md` and the self-contained `results/index.html`.
 
-Reads what the other stages left in `results/` and computes nothing but its sentences.
+Reads what the other stages left in `results/` and computes nothing but its sentences. The figures that matter most
+go to `results/metrics.json` for `dvc metrics show`.
 """
 
 import base64
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from experiments import ablations, figure3, figure4, figure5, table1, table2
 from experiments.controllers.notes import PAPERS_SCC, table3_notes
+from experiments.headlines import headlines
 from experiments.page_views import (
     Column,
     Line,
@@ -311,6 +314,7 @@ def main() -> None:
     markdown, html = render(facts(plan), sections(plan), RESULTS)
     write_text(RESULTS / "README.md", markdown)
     write_text(RESULTS / "index.html", html)
+    write_text(RESULTS / "metrics.json", json.dumps(headlines(RESULTS), indent=1) + "\n")
     click.echo(f"All tables and figures: {RESULTS / 'README.md'}, {RESULTS / 'index.html'}")
 
 
