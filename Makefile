@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help install search ui deploy undeploy test check lint types contracts format lock clean
+.PHONY: help install export search ui deploy undeploy test check lint types contracts format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,12 @@ install: .venv/.installed  ## fill .venv from requirements.lock
 
 .venv/.installed: requirements.lock pyproject.toml scripts/install.sh
 	scripts/install.sh
+	touch $@
+
+export: .venv/.export  ## add to .venv what `memnas export` needs (ONNX Runtime, ExecuTorch; about 300 MB)
+
+.venv/.export: .venv/.installed requirements-export.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-export.lock
 	touch $@
 
 search: install  ## run the search of params.yaml to its report, or go on where it stopped
@@ -37,7 +43,7 @@ deploy: install  ## start a Prefect server and a worker that runs memnas-search/
 undeploy:  ## stop what `make deploy` started
 	scripts/undeploy.sh
 
-test: install  ## run all tests, or ARGS="tests/core -k name"
+test: install export  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
 	$(BIN)/pytest $(ARGS)
 
@@ -47,7 +53,7 @@ lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install  ## mypy, strict
+types: install export  ## mypy, strict
 	$(BIN)/mypy
 
 contracts: install  ## which package may import which
@@ -57,7 +63,7 @@ format: install  ## apply ruff's fixes and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:  ## pin requirements.lock anew; ARGS="--upgrade-package NAME" moves a pin
+lock:  ## pin both locks anew; ARGS="--upgrade-package NAME" moves a pin
 	scripts/lock.sh $(ARGS)
 
 clean:  ## remove caches; .venv and store stay

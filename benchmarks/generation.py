@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import click
 
-from memnas_core import architecture, measure
+from memnas_core import architecture, block_arena, measure
 from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Branch, Cell, Combiner
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import (
@@ -72,7 +72,14 @@ def _random_growth(rng: random.Random, base: Architecture) -> Move:
 
 def run_round(base: Architecture) -> Round:
     """Generate and measure all candidates of a base, with empty caches."""
-    for cached in (architecture._block_code, measure._block_peaks, measure._part_peaks):
+    caches = (
+        architecture._block_code,
+        measure._block_peaks,
+        measure._part_peaks,
+        block_arena._block_arena,
+        block_arena.end_arena,
+    )
+    for cached in caches:
         cached.cache_clear()
     start = time.process_time()
     candidates, _ = generate(base, round_number=1)

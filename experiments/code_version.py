@@ -37,6 +37,10 @@ DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
         *_TRAINING,
         *(f"memnas_core.{name}" for name in ("controller", "controller_forest", "controller_paper")),
         *(f"memnas_core.{name}" for name in ("encoding", "examples", "facts", "metric", "search")),
+        *(
+            f"memnas_core.{name}"
+            for name in ("arena_rules", "block_arena", "budget", "devices", "placement", "sharing")
+        ),
         *(f"tasks.{name}" for name in ("conclude", "prepare", "round_steps", "session")),
         *("flows.round", "flows.search"),
     ),

@@ -9,6 +9,7 @@ import click
 
 from flows.memory_command import memory_command
 from memnas_core.errors import MemnasError
+from memnas_core.export.model_file import Format
 
 # Nothing phones home, and Prefect's own log stays quiet: what a person needs to know memnas prints itself.
 ENVIRONMENT = {
@@ -91,6 +92,32 @@ def ui(params: Path, overrides: tuple[str, ...], port: int) -> None:
 
     settings = load_settings(params, overrides)
     serve(settings.tracking.uri, Path(settings.store), settings.tracking.experiment, port=port)
+
+
+@cli.command()
+@click.argument("target", metavar="SEARCH|CANDIDATE")
+@params_option
+@set_option
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice([wanted.value for wanted in Format]),
+    required=True,
+    help="What kind of file.",
+)
+@click.option("--int8", is_flag=True, help="Quantise weights and activations to 8 bits, on training images.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the files; default: the search's exports.")
+def export(target: str, params: Path, overrides: tuple[str, ...], wanted: str, int8: bool, output: Path | None) -> None:
+    """Write a trained network as a file that a runtime executes.
+
+    SEARCH is the name of a finished search, whose chosen network is meant; SEARCH/ID or ID is a trained candidate,
+    and the first digits of its id suffice. The file is checked by running it on test images, and a model card lies
+    beside it.
+    """
+    from flows.export_command import export_network
+    from memnas_core.config import load_settings
+
+    export_network(load_settings(params, overrides), target, Format(wanted), int8, output)
 
 
 cli.add_command(memory_command, "memory")

@@ -15,11 +15,13 @@ from prefect.states import Cancelled
 from flows.interrupt import ending_on_signals
 from flows.round import search_round, seed_round
 from flows.start import plan_search
+from memnas_core.budget import check_budget, uses
 from memnas_core.config import flat
 from memnas_core.environment import machine, versions
+from memnas_core.graph import Shape
 from memnas_core.pictures.values import shown_seconds
 from memnas_core.result_folder import Start
-from memnas_core.search import completion
+from memnas_core.search import best_row, completion
 from tasks.conclude import conclude
 from tasks.display import Display
 from tasks.prepare import prepare
@@ -59,6 +61,7 @@ def memnas_search(
         workers = stack.enter_context(Workers(settings.execution.workers))
         repository = Versions.open(store)
         dataset, info = prepare(settings, repository)
+        check_budget(settings.network, settings.objective, Shape(*info.shape), len(info.classes))
         tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
         folder.begin(settings, Start(info, versions(), machine(), time.time()))
         search = Search(settings, folder, dataset, info, workers, tracker, repository, display)
@@ -70,6 +73,8 @@ def memnas_search(
         last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id)]
         run_rounds(search)
         conclude(search)
+        for use in uses(best_row(search.rows, settings.objective).memory, settings.objective):
+            display.say(f"Budget: {use}.")
         display.say(f"Report: {folder.report}")
     return str(folder.report)
 

@@ -5,15 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from memnas_core.budget import check_budget
 from memnas_core.config import Settings, load_settings
 from memnas_core.data import check_image_size, check_source
 from memnas_core.errors import InputError
+from memnas_core.graph import Shape
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.result_folder import SearchFolder
 from memnas_core.training import choose_device
 from tasks.tracking_store import check_reachable
 
 LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
+
+IMAGES = {"digits": (1, 10), "fashion-mnist": (1, 10), "cifar10": (3, 10)}
+"""Channels and classes of the data sets that have a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,10 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
     settings = load_settings(params, overrides)
     name, folder = find_search(settings, name)
     strides = seed_architecture(settings.network.strides, settings.network.filters)
-    check_image_size(settings.data, strides.reduction)
+    side = check_image_size(settings.data, strides.reduction)
+    if settings.data.dataset in IMAGES:  # what a folder holds is known, and checked, once the images are prepared
+        channels, classes = IMAGES[settings.data.dataset]
+        check_budget(settings.network, settings.objective, Shape(channels, side, side), classes)
     folder.check(settings, resume)
     if not folder.is_finished:  # a finished search needs no images, device or server any more
         choose_device(settings.training.device)

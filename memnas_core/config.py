@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticKnownError
 
+from memnas_core.devices import devices
 from memnas_core.errors import SettingsError
 from memnas_core.yaml_reader import read_yaml
 
@@ -37,7 +38,7 @@ Stride = Annotated[Literal[1, 2], BeforeValidator(_whole)]
 ElementBytes = Annotated[Literal[1, 2, 4], BeforeValidator(_whole)]
 
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "folder"]
-ActivationConvention = Literal["paper", "sequential", "minimum"]
+ActivationConvention = Literal["paper", "sequential", "minimum", "arena"]
 ControllerVersion = Literal["paper", "improved"]
 ControllerTarget = Literal["accuracy", "metric"]
 Moves = Literal["grow_and_trim", "grow"]
@@ -115,19 +116,37 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class ObjectiveSettings:
-    """Eq. 4: what a better network is.
+    """Eq. 4: what a better network is; and the budget: what memory it may need at most.
+
+    No network beyond the budget is trained. Its bytes are counted as everywhere else in these settings: with
+    `weight_bytes` a weight, `activation_bytes` an activation and the peak under `activation_convention`. So 64 kB of
+    int8 weights are `weight_bytes: 1` and `max_param_bytes: 64000`.
 
     Attributes:
         accuracy_weight: The paper's lambda: 0 looks at memory only, 1 at accuracy only.
-        activation_convention: Which peak enters as activation memory.
+        activation_convention: Which figure enters as activation memory.
         weight_bytes: Bytes of one weight.
         activation_bytes: Bytes of one activation.
+        device: A device whose memory is the budget (`memnas_core/devices.csv`); null: none.
+        max_param_bytes: Bytes of all weights at most; null: what the device has, or no limit.
+        max_activation_bytes: Bytes of activations at most; null: what the device has, or no limit.
+        max_total_bytes: Bytes of both together at most; null: what the device has, or no limit.
     """
 
     accuracy_weight: Annotated[float, Field(ge=0, le=1)]
     activation_convention: ActivationConvention
     weight_bytes: ElementBytes
     activation_bytes: ElementBytes
+    device: str | None
+    max_param_bytes: PositiveInt | None
+    max_activation_bytes: PositiveInt | None
+    max_total_bytes: PositiveInt | None
+
+    @model_validator(mode="after")
+    def _device_is_known(self) -> Self:
+        if self.device is not None and self.device not in devices():
+            raise ValueError(f'device: expected null or one of {", ".join(devices())}, found "{self.device}"')
+        return self
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -1,10 +1,14 @@
 """The memory figures of one network, with the layers and tensors behind each peak."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from memnas_core.memory import CONVENTIONS, LifetimeTable, least_peak, lifetimes
+from memnas_core.arena_rules import LayerRoles
+from memnas_core.graph import Graph
+from memnas_core.memory import CONVENTIONS, LeastPeak, LifetimeTable, least_peak, lifetimes
+from memnas_core.parameters import ParameterCount
+from memnas_core.running_order import best_order
 
 
 class LayerGraph(Protocol):
@@ -22,6 +26,16 @@ class LayerGraph(Protocol):
 
     def sizes(self, element_bytes: int) -> Mapping[str, int]:
         """Return the bytes of every tensor at batch 1."""
+
+
+class DescribedGraph(LayerGraph, Protocol):
+    """A graph that says itself what its layers and weights are, as a `TracedGraph` does."""
+
+    def roles(self) -> LayerRoles:
+        """Return which layers may run in place or join tensors, and what the network returns."""
+
+    def parameters(self, fold_batch_norm: bool) -> ParameterCount:
+        """Return how many weights there are of each kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +95,21 @@ class MemoryReport:
         """Whether no order needs less than `minimum` says."""
         return self.tables["minimum"].peak == self.minimum_lower_bound_bytes
 
+    def peak_document(self) -> dict[str, int]:
+        """Return the peaks as they stand in a JSON document."""
+        return {f"{convention}_bytes": peak for convention, peak in self.peaks.items()}
+
+    def total_document(self) -> dict[str, int]:
+        """Return the totals as they stand in a JSON document."""
+        return {f"{convention}_bytes": total for convention, total in self.totals.items()}
+
     def document(self) -> dict[str, object]:
         """Return the figures as a JSON document without the tables."""
         return {
             "parameters": self.parameters,
             "param_bytes": self.param_bytes,
-            "peaks": {f"{convention}_bytes": peak for convention, peak in self.peaks.items()},
-            "totals": {f"{convention}_bytes": total for convention, total in self.totals.items()},
+            "peaks": self.peak_document(),
+            "totals": self.total_document(),
             "minimum_exact": self.minimum_exact,
             "minimum_lower_bound_bytes": self.minimum_lower_bound_bytes,
             "at_peak": {name: [asdict(step) for step in steps] for name, steps in self.at_peak.items()},
@@ -103,7 +125,7 @@ def memory_report(graph: LayerGraph, weight_bytes: int, activation_bytes: int) -
         activation_bytes: Bytes of one activation.
     """
     layers, sizes = graph.plain(), graph.sizes(activation_bytes)
-    least = least_peak(layers, sizes)
+    least = _least(graph, activation_bytes)
     tables = {
         "paper": lifetimes(layers, sizes, "paper"),
         "sequential": lifetimes(layers, sizes, "sequential"),
@@ -118,6 +140,17 @@ def memory_report(graph: LayerGraph, weight_bytes: int, activation_bytes: int) -
         at_peak={convention: _peak_steps(table, shapes) for convention, table in tables.items()},
         minimum_lower_bound_bytes=least.lower_bound,
     )
+
+
+def _least(graph: LayerGraph, activation_bytes: int) -> LeastPeak:
+    """Return the least peak; the order is the given one where none is better, of an architecture the deployed one."""
+    if isinstance(graph, Graph):
+        return best_order(graph, activation_bytes)[1]
+    layers, sizes = graph.plain(), graph.sizes(activation_bytes)
+    least = least_peak(layers, sizes)
+    if lifetimes(layers, sizes, "sequential").peak == least.bytes:
+        return replace(least, order=tuple(layers))
+    return least
 
 
 def _peak_steps(table: LifetimeTable, shapes: Mapping[str, tuple[int, ...]]) -> tuple[PeakStep, ...]:

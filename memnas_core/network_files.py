@@ -12,9 +12,12 @@ ARCHITECTURE_FILE = "architecture.json"
 def lifetime_table(
     architecture: Architecture, input_shape: Shape, classes: int, objective: ObjectiveSettings
 ) -> LifetimeTable:
-    """Return the lifetimes of a network's tensors under the convention of the settings."""
+    """Return the lifetimes of a network's tensors under the convention of the settings.
+
+    An arena is planned for the order of `minimum`, and so has its lifetimes.
+    """
     graph = lower(architecture, input_shape, classes)
-    return lifetimes(graph.plain(), graph.sizes(objective.activation_bytes), objective.activation_convention)
+    return lifetimes(graph.plain(), graph.sizes(objective.activation_bytes), _shown(objective))
 
 
 def network_files(
@@ -29,9 +32,13 @@ def network_files(
         objective: Element widths and the convention of the lifetime plot.
     """
     table = lifetime_table(architecture, input_shape, classes, objective)
-    title = f"Tensors of network {architecture.arch_id}, convention {objective.activation_convention}"
+    title = f"Tensors of network {architecture.arch_id}, convention {_shown(objective)}"
     return {
         ARCHITECTURE_FILE: to_json(architecture) + "\n",
         "architecture.svg": architecture_svg(architecture),
         "lifetimes.svg": lifetime_svg(table, title),
     }
+
+
+def _shown(objective: ObjectiveSettings) -> str:
+    return "minimum" if objective.activation_convention == "arena" else objective.activation_convention

@@ -5,6 +5,8 @@ memory. Every operation passes torch's dispatcher, where it is written down. Ten
 one value; writing into a storage begins a new value, so that data flow alone says what depends on what.
 """
 
+import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +18,35 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memnas_core.errors import InputError
+from memnas_core.recorder_places import joins_whole_tensors, keeps_places
+from memnas_core.recorder_tensors import META, StandIns, storage_elements, tensors_in
 
-INPUT_VALUE = 0
-"""Number of the value that enters the network."""
+BATCH_NORM = frozenset(("native_batch_norm", "native_batch_norm_legit_no_training", "batch_norm_no_update"))
+"""At inference a scaling by constants."""
 
-_META = torch.device("meta")
-_BATCH_NORM = "native_batch_norm"
-"""At inference a scaling by constants, although torch does not tag it as element-wise."""
+_UNTAGGED = BATCH_NORM | {"hardswish", "prelu", "prelu_kernel"}
+"""Element-wise operations that torch does not tag so."""
+
+
+class NetworkInput(NamedTuple):
+    """A tensor that enters a network, for one image.
+
+    Attributes:
+        shape: Without the batch.
+        is_integer: Whether it holds int64 (numbers of words, say) instead of float32.
+    """
+
+    shape: tuple[int, ...]
+    is_integer: bool = False
+
+    def without_data(self) -> Tensor:
+        """Return such a tensor at batch 1 on the meta device."""
+        dtype = torch.int64 if self.is_integer else torch.float32
+        return torch.empty((1, *self.shape), dtype=dtype, device=META)
+
+    def __str__(self) -> str:
+        """Return it as the command line takes it."""
+        return ",".join(map(str, self.shape)) + (":int" if self.is_integer else "")
 
 
 class RunningModule(NamedTuple):
@@ -59,6 +83,9 @@ class Operation(NamedTuple):
         writes: Numbers of the values that it writes.
         weights: Names of the parameters that it reads, also through constants computed from them.
         is_elementwise: Whether it reads one activation, once, element by element.
+        keeps_places: Whether each element that it writes needs, of every value with as many elements, only the
+            one at the same place in memory.
+        joins: Whether it writes whole values one behind the other.
     """
 
     name: str
@@ -67,6 +94,8 @@ class Operation(NamedTuple):
     writes: tuple[int, ...]
     weights: frozenset[str]
     is_elementwise: bool
+    keeps_places: bool
+    joins: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +104,21 @@ class Recording:
 
     Attributes:
         operations: In the order in which they ran; those on weights and buffers alone are left out.
-        values: All values by number; `INPUT_VALUE` is the input.
+        values: All values by number; the inputs come first.
+        inputs: How many inputs there are.
         outputs: Numbers of the values that the network returned.
-        weights: Elements of each parameter.
+        weights: Shape of each parameter.
     """
 
     operations: tuple[Operation, ...]
     values: tuple[Value, ...]
+    inputs: int
     outputs: frozenset[int]
-    weights: Mapping[str, int]
+    weights: Mapping[str, tuple[int, ...]]
+
+
+Run = Callable[[list[RunningModule]], object]
+"""Runs a network and returns what it returns; keeps the last entry of the list at the module that is running."""
 
 
 @contextmanager
@@ -91,7 +126,7 @@ def weightless() -> Iterator[None]:
     """Give modules that are built meanwhile parameters without data, at no cost in time or memory."""
 
     def move(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
-        return None if parameter is None else nn.Parameter(parameter.to(_META), parameter.requires_grad)
+        return None if parameter is None else nn.Parameter(parameter.to(META), parameter.requires_grad)
 
     handle = nn.modules.module.register_module_parameter_registration_hook(move)  # type: ignore[arg-type]
     try:
@@ -100,56 +135,126 @@ def weightless() -> Iterator[None]:
         handle.remove()
 
 
-def record(module: nn.Module, input_shape: Sequence[int]) -> Recording:
-    """Run a network once, batch 1, on a float32 tensor without data.
+def record(module: nn.Module, inputs: Sequence[NetworkInput]) -> Recording:
+    """Run a network once, batch 1, on tensors without data.
 
     Args:
         module: The network; it is left as it was found.
-        input_shape: Shape of one input without the batch.
+        inputs: What it is given, in order.
 
     Raises:
-        InputError: The network does not run on this shape; the message names the module that refused.
+        InputError: The network does not run on these inputs; the message names the module that refused.
     """
-    parameters = {name: parameter.to(_META) for name, parameter in module.named_parameters()}
-    buffers = {name: buffer.to(_META) for name, buffer in module.named_buffers()}
-    image = torch.empty((1, *input_shape), device=_META)
-    recorder = _Recorder(image, parameters)
-    with _inference(module), _watched(module, recorder.path), torch.no_grad():
+    parameters = {name: parameter.to(META) for name, parameter in module.named_parameters()}
+    buffers = {name: buffer.to(META) for name, buffer in module.named_buffers()}
+    tensors = tuple(entry.without_data() for entry in inputs)
+    _check_count(module, tensors)
+
+    def run(path: list[RunningModule]) -> object:
+        with _inference(module), _watched(module, path):
+            return torch.func.functional_call(module, parameters | buffers, tensors)
+
+    shown = " and ".join(map(str, inputs))
+    return record_run(run, tensors, parameters, f"input {shown}", type(module).__name__)
+
+
+def record_run(
+    run: Run, inputs: Sequence[Tensor], parameters: Mapping[str, Tensor], given: str, name: str
+) -> Recording:
+    """Record what a run does.
+
+    Args:
+        run: The run.
+        inputs: The tensors on the meta device that it is given.
+        parameters: The same of its parameters.
+        given: What was given to the network, for messages.
+        name: What the network is called in messages.
+
+    Raises:
+        InputError: It stopped; the message names the module and the operator.
+    """
+    recorder = _Recorder(inputs, parameters)
+    with torch.no_grad():
         try:
             with recorder:
-                result: object = torch.func.functional_call(module, parameters | buffers, (image,))
+                result = run(recorder.path)
+        except InputError:
+            raise  # the run itself said what is wrong
         except Exception as error:
-            where = recorder.path[-1].name
-            what = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            shape = ",".join(map(str, input_shape))
-            raise InputError(
-                f"input {shape}: expected a shape that {type(module).__name__} accepts, and no look at pixel "
-                f"values; it stopped in {where or 'its own code'}: {what}"
-            ) from error
-    outputs = recorder.values_of(result) - {INPUT_VALUE}
+            raise _refusal(error, recorder, given, name) from error
+    outputs = recorder.values_of(result) - set(range(len(inputs)))
     if not outputs:
         raise InputError(
-            f"{type(module).__name__}: expected a network that returns tensors computed from its input, "
-            f"found {type(result).__name__}"
+            f"{name}: expected a network that returns tensors computed from its input, found {type(result).__name__}"
         )
-    sizes = {name: parameter.numel() for name, parameter in parameters.items()}
-    return Recording(tuple(recorder.operations), tuple(recorder.values), outputs, sizes)
+    shapes = {parameter: tuple(tensor.shape) for parameter, tensor in parameters.items()}
+    return Recording(tuple(recorder.operations), tuple(recorder.values), len(inputs), outputs, shapes)
+
+
+def _refusal(error: Exception, recorder: "_Recorder", given: str, name: str) -> InputError:
+    """Say what stopped a run, and where."""
+    where = recorder.path[-1].name
+    place = f"layer {where}" if where else f"{name}'s own code"
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    what = lines[0] if lines else type(error).__name__
+    if recorder.refused is None:
+        return InputError(
+            f"{given}: expected a shape that {name} accepts, and no look at values; it stopped in {place}: {what}"
+        )
+    func, shapes = recorder.refused
+    if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags):
+        return InputError(
+            f"{place}: expected sizes and control flow that follow from shapes alone, found {func}, whose result "
+            "depends on values, so that memory cannot be told before the network runs; measure the part before it"
+        )
+    if isinstance(error, NotImplementedError) or "fake impl" in what:
+        return InputError(
+            f"{place}: expected operators whose output size torch can tell without data, found {func} without such a "
+            "rule; give it one with torch.library.register_fake"
+        )
+    return InputError(
+        f"{given}: expected a shape that {name} accepts; {func} in {place} refused "
+        f"{' and '.join(shapes) or 'its arguments'}: {what}"
+    )
+
+
+def _check_count(module: nn.Module, inputs: Sequence[Tensor]) -> None:
+    """Refuse a number of inputs that the network does not take.
+
+    Raises:
+        InputError: Names what it takes.
+    """
+    try:
+        signature = inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return  # it is written in another language, or hides what it takes
+    try:
+        signature.bind(*inputs)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters)
+        raise InputError(
+            f"{type(module).__name__}: expected as many inputs as its forward({takes}) takes, found {len(inputs)} "
+            f"({error}); give --input once for each"
+        ) from error
 
 
 class _Recorder(TorchDispatchMode):
     """Sees every operation. A storage holds an activation or a constant, keyed by the storage's id."""
 
-    def __init__(self, image: Tensor, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.path = [RunningModule("", is_leaf=False)]
         self.operations: list[Operation] = []
         self.values: list[Value] = []
+        self.refused: tuple[OpOverload, tuple[str, ...]] | None = None  # what stopped last, with its tensors' shapes
+        self._stand_ins = StandIns()
         self._kept: list[torch.UntypedStorage] = []  # an id is a storage's own only while the storage lives
         self._activations: dict[int, int] = {}  # number of the value that the storage holds
         self._constants: dict[int, frozenset[str]] = {}  # parameters from which it was computed
         for name, parameter in parameters.items():
             self._constants[self._key(parameter)] = frozenset((name,))
-        self._begin_value(image)
+        for tensor in inputs:
+            self._begin_value(tensor)
 
     def __torch_dispatch__(
         self,
@@ -158,21 +263,27 @@ class _Recorder(TorchDispatchMode):
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        args, kwargs = self._stand_ins.replaced(args, kwargs or {})
+        try:
+            result = func(*args, **kwargs)
+        except Exception:
+            self.refused = func, tuple("×".join(map(str, tensor.shape)) for tensor in tensors_in((args, kwargs)))
+            raise
+        self.refused = None
         if torch.Tag.inplace_view not in func.tags:  # these change a tensor's strides, not what it holds
             self._note(func, args, kwargs, result)
         return result
 
     def values_of(self, result: object) -> frozenset[int]:
         """Return the values that a nest of tensors holds now."""
-        keys = map(self._key, _tensors(result))
+        keys = map(self._key, tensors_in(result))
         return frozenset(self._activations[key] for key in keys if key in self._activations)
 
     def _note(self, func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object], result: object) -> None:
-        read = [self._key(tensor) for tensor in _tensors((args, kwargs))]
-        written = {self._key(tensor): tensor for tensor in _tensors(_overwritten(func, args, kwargs))}
-        written |= {key: tensor for tensor in _tensors(result) if (key := self._key(tensor)) not in read}
+        arguments = list(tensors_in((args, kwargs)))
+        read = [self._key(tensor) for tensor in arguments]
+        written = {self._key(tensor): tensor for tensor in tensors_in(_overwritten(func, args, kwargs))}
+        written |= {key: tensor for tensor in tensors_in(result) if (key := self._key(tensor)) not in read}
         if not written:
             return  # a view
         name = str(func).split(".")[1].strip("_")  # aten.relu_.default
@@ -183,22 +294,36 @@ class _Recorder(TorchDispatchMode):
                 self._activations.pop(key, None)
                 self._constants[key] = weights
             return
-        is_elementwise = len(activations) == 1 and (torch.Tag.pointwise in func.tags or name == _BATCH_NORM)
-        writes = tuple(self._begin_value(tensor) for tensor in written.values())
+        is_pointwise = torch.Tag.pointwise in func.tags or name in _UNTAGGED
+        of_activations = [tensor for tensor, key in zip(arguments, read, strict=True) if key in self._activations]
+        first = next(iter(written.values()))
+        joins = name == "cat" and joins_whole_tensors(args, kwargs, of_activations, first)
+        # Which values are read must be known before what is written begins new ones: one may be the other.
         reads = tuple(dict.fromkeys(activations))
-        self.operations.append(Operation(name, self.path[-1], reads, writes, weights, is_elementwise))
+        writes = tuple(self._begin_value(tensor) for tensor in written.values())
+        operation = Operation(
+            name,
+            self.path[-1],
+            reads,
+            writes,
+            weights,
+            is_elementwise=is_pointwise and len(activations) == 1,
+            keeps_places=keeps_places(of_activations, first, is_pointwise),
+            joins=joins,
+        )
+        self.operations.append(operation)
 
     def _key(self, tensor: Tensor) -> int:
-        storage = tensor.untyped_storage()
+        storage = self._stand_ins.storage(tensor)
         self._kept.append(storage)
         return id(storage)
 
     def _begin_value(self, tensor: Tensor) -> int:
         key = self._key(tensor)
-        elements = tensor.untyped_storage().nbytes() // tensor.element_size()
+        elements = storage_elements(tensor)
         shape = tuple(tensor.shape[1:] if tensor.dim() > 1 and tensor.shape[0] == 1 else tensor.shape)
         # What is written through a view of a part is the whole tensor, whose shape the view does not tell.
-        self.values.append(Value(shape if tensor.numel() == elements else (elements,), elements))
+        self.values.append(Value(shape if math.prod(shape) == elements else (elements,), elements))
         self._constants.pop(key, None)
         self._activations[key] = len(self.values) - 1
         return self._activations[key]
@@ -211,18 +336,6 @@ def _overwritten(func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str
         for position, argument in enumerate(func._schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     ]
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    """Yield the tensors in nested tuples, lists and mappings."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
 
 
 @contextmanager

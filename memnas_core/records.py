@@ -35,6 +35,7 @@ class CandidateRow:
         paper_bytes: Peak activations under `paper`.
         sequential_bytes: Peak activations under `sequential`.
         minimum_bytes: Peak activations under `minimum`.
+        arena_bytes: The arena that holds all activations; null in tables made before there was this column.
         predicted_score: Eq. 4 before training; null before the controller has learnt anything.
         predicted_accuracy: Null unless the controller's target is `accuracy`.
         predicted_rank: Place in the controller's ranking from 1.
@@ -56,6 +57,7 @@ class CandidateRow:
     paper_bytes: int
     sequential_bytes: int
     minimum_bytes: int
+    arena_bytes: int | None
     predicted_score: float | None
     predicted_accuracy: float | None
     predicted_rank: int | None
@@ -70,7 +72,9 @@ class CandidateRow:
     @property
     def memory(self) -> MemoryFigures:
         """The memory figures in one value."""
-        return MemoryFigures(self.param_bytes, self.paper_bytes, self.sequential_bytes, self.minimum_bytes)
+        return MemoryFigures(
+            self.param_bytes, self.paper_bytes, self.sequential_bytes, self.minimum_bytes, self.arena_bytes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +146,13 @@ def write_candidates(path: Path, rows: Sequence[CandidateRow]) -> None:
 
 
 def read_candidates(path: Path) -> tuple[CandidateRow, ...]:
-    """Read `candidates.parquet`.
+    """Read `candidates.parquet`, also one without `arena_bytes` that an older memnas wrote.
 
     Raises:
         RecordError: The file is missing, truncated or has other columns.
     """
     remedy = "restore it with dvc checkout, or delete the folder of its round and go on with --resume"
-    return read_parquet(path, CandidateRow, "a table of candidates", remedy)
+    return read_parquet(path, CandidateRow, "a table of candidates", remedy, later=("arena_bytes",))
 
 
 def to_json(row: RoundSummary) -> str:

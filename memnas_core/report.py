@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from memnas_core.architecture import Architecture, to_json
+from memnas_core.budget import uses
 from memnas_core.config import ActivationConvention, Settings, dump_settings
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError
@@ -136,6 +137,7 @@ def build_report(data: ReportData) -> str:
         data=data,
         chosen=data.chosen,
         convention=convention,
+        uses=uses(data.chosen.memory, data.settings.objective),
         comparisons=tuple(_compare(seed, chosen, convention)),
         trained=trained,
         failed=[row for row in data.candidates if row.status in FAILURES],
@@ -159,13 +161,16 @@ def _compare(seed: CandidateRow, chosen: CandidateRow, convention: ActivationCon
     points = f"{100 * (after - before):+.2f} points".replace("-", "−")
     yield _Comparison("Validation accuracy in the search", shown_percent(before), shown_percent(after), points)
     old, new = seed.memory, chosen.memory
-    for name, theirs, ours in (
+    figures = [
         ("Weights, bytes", old.param_bytes, new.param_bytes),
         ("Peak activations (paper), bytes", old.paper_bytes, new.paper_bytes),
         ("Peak activations (sequential), bytes", old.sequential_bytes, new.sequential_bytes),
         ("Peak activations (minimum), bytes", old.minimum_bytes, new.minimum_bytes),
-        (f"Total with {convention}, bytes", total_bytes(seed, convention), total_bytes(chosen, convention)),
-    ):
+    ]
+    if old.arena_bytes is not None and new.arena_bytes is not None:  # tables of an older memnas have none
+        figures.append(("Arena, bytes", old.arena_bytes, new.arena_bytes))
+    figures.append((f"Total with {convention}, bytes", total_bytes(seed, convention), total_bytes(chosen, convention)))
+    for name, theirs, ours in figures:
         yield _Comparison(name, f"{theirs:,}", f"{ours:,}", shown_change(theirs, ours))
 
 

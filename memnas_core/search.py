@@ -12,15 +12,19 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from memnas_core.architecture import Architecture, from_json, to_json
-from memnas_core.config import Moves, ObjectiveSettings, SearchSettings
+from memnas_core.budget import MOVES, fits, fitted_seed, trimmed_to_fit
+from memnas_core.config import ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller, predicted_scores
-from memnas_core.errors import TrainingError
+from memnas_core.errors import RecordError, TrainingError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, generate, growths
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance, pareto_front, score
 from memnas_core.records import CandidateRow, RoundSummary, Status
+
+CHOICES = 4
+"""A round near a limit is filled up to so many candidates for each that is trained, so that there is a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,29 @@ class Contender:
 
 
 class Generation:
-    """All candidates of a round, measured, and the counts of the moves behind them."""
+    """All candidates of a round, measured, and the counts of the moves behind them.
 
-    def __init__(self, candidates: Sequence[Candidate], memory: Sequence[MemoryFigures], counts: MoveCounts) -> None:
+    Attributes:
+        candidates: Those within the budget: made by one move, then those that were trimmed on until they fitted.
+        memory: Their figures, in the same order.
+        counts: Of the single moves.
+        over_budget: Networks made by one move that are beyond the budget.
+        trimmed_on: Candidates made by more than one move.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        memory: Sequence[MemoryFigures],
+        counts: MoveCounts,
+        over_budget: int = 0,
+        trimmed_on: int = 0,
+    ) -> None:
         self.candidates = candidates
         self.memory = memory
         self.counts = counts
+        self.over_budget = over_budget
+        self.trimmed_on = trimmed_on
 
 
 class Ranking:
@@ -83,27 +104,42 @@ def generate_round(
     classes: int,
     objective: ObjectiveSettings,
     known: Collection[str],
-    moves: Moves,
+    settings: SearchSettings,
 ) -> Generation:
-    """Grow and trim the base, or only grow it, and measure every candidate.
+    """Grow and trim the base, or only grow it, measure every candidate, and keep those within the budget.
+
+    Where trimming is allowed and few are left, further ones are made with more than one move
+    (`memnas_core.budget.trimmed_to_fit`).
 
     Args:
         base: The round's base.
         number: The round.
         input_shape: Channels, height and width of an image.
         classes: Number of classes.
-        objective: Gives the element widths.
+        objective: Gives the budget and the element widths.
         known: Ids of networks whose training was begun before.
-        moves: Which moves make candidates; the others are neither made nor counted.
+        settings: Which moves make candidates (the others are neither made nor counted), how many of them are
+            trained, and the seed.
     """
+
+    def measured(architecture: Architecture) -> MemoryFigures:
+        return measure(architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
+
     candidates, counts = generate(base, number, known)
-    if moves == "grow":
+    if settings.moves == "grow":
         candidates, counts = _grown_only(base, candidates)
-    memory = [
-        measure(c.architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
-        for c in candidates
-    ]
-    return Generation(candidates, memory, counts)
+    every = [(candidate, measured(candidate.architecture)) for candidate in candidates]
+    kept = [(candidate, memory) for candidate, memory in every if fits(memory, objective)]
+    inside = {candidate.arch_id for candidate, _ in kept}
+    over_budget = [candidate for candidate, _ in every if candidate.arch_id not in inside]
+    missing = CHOICES * settings.top_k - len(kept)
+    more: list[tuple[Candidate, MemoryFigures]] = []
+    if over_budget and missing > 0 and settings.moves != "grow":
+        seen = {base.arch_id, *known, *inside}
+        rng = random.Random(f"{settings.seed} {number} {base.arch_id}")
+        more = trimmed_to_fit(over_budget, missing, seen, objective, measured, rng)
+    chosen = [*kept, *more]
+    return Generation([c for c, _ in chosen], [m for _, m in chosen], counts, len(over_budget), len(more))
 
 
 def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], MoveCounts]:
@@ -119,9 +155,15 @@ def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tu
 def seed_contender(
     architecture: Architecture, input_shape: Shape, classes: int, objective: ObjectiveSettings
 ) -> Contender:
-    """Return the first base as the only contender of round 0."""
-    memory = measure(architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
-    candidate = Candidate(architecture, architecture.arch_id, None, "seed", 0)
+    """Return the first base as the only contender of round 0, trimmed where it is beyond the budget."""
+
+    def measured(network: Architecture) -> MemoryFigures:
+        return measure(network, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
+
+    architecture, moves = fitted_seed(architecture, objective, measured)
+    move = MOVES.join([MoveKind.SEED, *map(str, moves)])
+    candidate = Candidate(architecture, architecture.arch_id, None, move, 0)
+    memory = measured(architecture)
     return Contender(candidate, memory, predicted_rank=1, predicted_score=None, predicted_accuracy=None)
 
 
@@ -139,7 +181,7 @@ def rank_round(
         seed: Decides the random order, and nothing else.
     """
     count = len(generation.candidates)
-    if controller is None:
+    if controller is None or not count:
         shuffled = random.Random(seed).sample(range(count), count)
         return Ranking(
             [
@@ -222,6 +264,7 @@ def _row(
         paper_bytes=memory.paper_bytes,
         sequential_bytes=memory.sequential_bytes,
         minimum_bytes=memory.minimum_bytes,
+        arena_bytes=memory.arena_bytes,
         predicted_score=contender.predicted_score,
         predicted_accuracy=contender.predicted_accuracy,
         predicted_rank=contender.predicted_rank,
@@ -293,7 +336,7 @@ def summarise(
         round=number,
         base_id=(before or after).arch_id,
         winner_id=after.arch_id,
-        winner_move=winner.move if winner else "none, every training failed",
+        winner_move=winner.move if winner else _why_none(rows),
         accuracy=after.performance.accuracy,
         param_bytes=after.performance.param_bytes,
         activation_bytes=after.performance.activation_bytes,
@@ -311,6 +354,10 @@ def summarise(
         training_wall_seconds=_covered([(record.started, record.seconds) for record in records], started, now),
         training_cpu_seconds=sum(record.seconds for record in records),
     )
+
+
+def _why_none(rows: Sequence[CandidateRow]) -> str:
+    return "none, every training failed" if rows else "none, no untried network fits the budget"
 
 
 def _covered(spans: Sequence[tuple[float, float]], started: float, now: float) -> float:
@@ -355,6 +402,8 @@ def completion(
         return f"the base has {cells} cells in a block (search.max_cells)"
     if settings.max_training_images is not None and images_seen >= settings.max_training_images:
         return f"{images_seen:,} training images seen (search.max_training_images)"
+    if searched and not searched[-1].candidates:
+        return "no untried network near the base fits the budget (objective)"
     patience = settings.patience
     if patience and len(searched) >= patience and all(summary.score <= 0 for summary in searched[-patience:]):
         return f"{patience} rounds without a candidate above its base (search.patience)"
@@ -362,8 +411,11 @@ def completion(
 
 
 def front_of(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> tuple[CandidateRow, ...]:
-    """Return the Pareto front of all trained candidates: accuracy against weights and peak activations together."""
-    trained = [row for row in rows if row.measured_accuracy is not None]
+    """Return the Pareto front of all trained candidates: accuracy against weights and peak activations together.
+
+    Networks beyond the budget stay out. A search trains none, but rows may be looked at with another budget.
+    """
+    trained = [row for row in rows if row.measured_accuracy is not None and fits(row.memory, objective)]
     costs = [
         (-row.measured_accuracy, performance_of(row.memory, row.measured_accuracy, objective).total_bytes)
         for row in trained
@@ -380,13 +432,19 @@ def best_row(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> Cand
 
     Args:
         rows: Candidates of all rounds, the seed's first.
-        objective: Weights of Eq. 4.
+        objective: Weights of Eq. 4, and the budget.
+
+    Raises:
+        RecordError: No trained network is within the budget.
     """
     seed = next_base(rows[:1], None, objective).performance
+    front = front_of(rows, objective)
+    if not front:
+        raise RecordError("candidates: expected a trained network within the budget of the settings, found none")
 
     def value(row: CandidateRow) -> tuple[float, str]:
         assert row.measured_accuracy is not None, "the front holds trained candidates"
         performance = performance_of(row.memory, row.measured_accuracy, objective)
         return score(performance, seed, objective.accuracy_weight), row.arch_id
 
-    return max(front_of(rows, objective), key=value)
+    return max(front, key=value)

@@ -1,6 +1,6 @@
 """Dataclasses as Parquet files: the columns are the fields, their types follow from the annotations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -41,7 +41,7 @@ def write_parquet(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_parquet(path: Path, kind: type[Row], what: str, remedy: str) -> tuple[Row, ...]:
+def read_parquet(path: Path, kind: type[Row], what: str, remedy: str, later: Collection[str] = ()) -> tuple[Row, ...]:
     """Read rows.
 
     Args:
@@ -49,6 +49,7 @@ def read_parquet(path: Path, kind: type[Row], what: str, remedy: str) -> tuple[R
         kind: The dataclass of a row.
         what: What was expected there, for the message.
         remedy: What to do where it is missing or damaged.
+        later: Columns that older files lack; they are read as null.
 
     Raises:
         RecordError: The file is missing, truncated or has other columns.
@@ -56,10 +57,11 @@ def read_parquet(path: Path, kind: type[Row], what: str, remedy: str) -> tuple[R
     hints = get_type_hints(kind)
     try:
         table = pq.read_table(path)
-        if table.schema.names != schema_of(kind).names:
+        absent = dict.fromkeys(name for name in later if name not in table.schema.names)
+        if table.schema.names != [name for name in schema_of(kind).names if name not in absent]:
             raise ValueError(f"the columns {', '.join(table.schema.names)}")
         return tuple(
-            kind(**{name: _python_value(value, hints[name]) for name, value in row.items()})
+            kind(**absent, **{name: _python_value(value, hints[name]) for name, value in row.items()})
             for row in table.to_pylist()
         )
     except (OSError, pa.ArrowException, ValueError) as error:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed.
+# Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed; and
+# requirements-export.lock: the same with the extra `export`, which is large and optional.
 # Pins that still fit stay; `scripts/lock.sh --upgrade-package NAME` moves one, `--upgrade` all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,8 +9,14 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "${PYTHON:-python3.11}" -m venv "$scratch/venv"
 "$scratch/venv/bin/python" -m pip install --quiet "uv==0.13.9"
-"$scratch/venv/bin/uv" pip compile pyproject.toml --extra dev --extra results \
-    --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
-    --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-    --output-file requirements.lock --quiet "$@"
-echo "requirements.lock: $(grep -cE '^[a-z0-9].*==' requirements.lock) packages pinned"
+compile() {
+    local file=$1
+    shift
+    "$scratch/venv/bin/uv" pip compile pyproject.toml --extra dev --extra results "$@" \
+        --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
+        --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+        --output-file "$file" --quiet
+    echo "$file: $(grep -cE '^[a-z0-9].*==' "$file") packages pinned"
+}
+compile requirements.lock "$@"
+compile requirements-export.lock --extra export --constraints requirements.lock

@@ -59,6 +59,7 @@ def conclude(search: Search) -> None:
             "paper_bytes": row.paper_bytes,
             "sequential_bytes": row.sequential_bytes,
             "minimum_bytes": row.minimum_bytes,
+            "arena_bytes": row.arena_bytes,
             "rounds": len(search.rounds) - 1,
             "trained": sum(summary.trained for summary in search.rounds),
             "images_seen": search.images_seen,

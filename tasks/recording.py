@@ -48,6 +48,7 @@ def log_candidate(search: Search, contender: Contender, record: TrainingRecord) 
             paper_bytes=memory.paper_bytes,
             sequential_bytes=memory.sequential_bytes,
             minimum_bytes=memory.minimum_bytes,
+            arena_bytes=memory.arena_bytes,
             peak_bytes=memory.activation_bytes(objective.activation_convention),
             predicted_rank=contender.predicted_rank,
             predicted_score=contender.predicted_score,

@@ -31,9 +31,15 @@ TRAINING_ATTEMPTS = 2
 
 @task(cache_policy=NO_CACHE)
 def generate(search: Search, number: int) -> Generation:
-    """Grow and trim the base, or only grow it, and measure the memory of every candidate."""
-    base, objective, moves = search.base.architecture, search.settings.objective, search.settings.search.moves
-    return steps.generate_round(base, number, search.input_shape, search.classes, objective, search.known, moves)
+    """Grow and trim the base, or only grow it, measure every candidate, and keep those within the budget."""
+    base, settings = search.base.architecture, search.settings
+    generation = steps.generate_round(
+        base, number, search.input_shape, search.classes, settings.objective, search.known, settings.search
+    )
+    if generation.over_budget:
+        more = f"; {generation.trimmed_on} were trimmed on until they fitted" if generation.trimmed_on else ""
+        search.display.say(f"round {number}: {generation.over_budget} networks are beyond the budget{more}.")
+    return generation
 
 
 @task(cache_policy=NO_CACHE)

@@ -98,6 +98,7 @@ _FIGURES = (
     "paper_bytes",
     "sequential_bytes",
     "minimum_bytes",
+    "arena_bytes",
     "predicted_rank",
     "predicted_score",
     "predicted_accuracy",
@@ -121,6 +122,7 @@ class CandidateLog:
         paper_bytes: Peak activations under `paper`.
         sequential_bytes: Peak activations under `sequential`.
         minimum_bytes: Peak activations under `minimum`.
+        arena_bytes: The arena that holds all activations; null where it is not known.
         peak_bytes: Peak activations under the convention of the search's settings.
         predicted_rank: Place in the controller's ranking from 1.
         predicted_score: Eq. 4 before training; null before the controller has learnt anything.
@@ -142,6 +144,7 @@ class CandidateLog:
     paper_bytes: int
     sequential_bytes: int
     minimum_bytes: int
+    arena_bytes: int | None
     peak_bytes: int
     predicted_rank: int | None
     predicted_score: float | None

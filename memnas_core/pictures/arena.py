@@ -18,6 +18,7 @@ from memnas_core.pictures.look import (
     CHART_WIDTH,
     INK,
     PALE,
+    SMALL_SIZE,
     SOFT,
     TEXT_SIZE,
     TINY_SIZE,
@@ -26,10 +27,11 @@ from memnas_core.pictures.look import (
 from memnas_core.pictures.svg import Tips
 from memnas_core.pictures.values import byte_unit, shown_bytes
 
-HEAD, FOOT, LEFT, RIGHT = 0.62, 0.5, 0.7, 0.3  # inches
+HEAD, FOOT, LEFT, RIGHT = 0.62, 0.9, 0.7, 0.3  # inches
 PLOT_HEIGHT = 4.4
 HEADROOM = 1.1  # height of the axes in arenas: what is written above the arena stands there
 NAME_LENGTH = 34
+LINE_LENGTH = 128  # letters of small text that fit beside one another
 LETTER = 0.62  # width of a letter, in its height
 
 
@@ -38,7 +40,7 @@ def arena_svg(plan: ArenaPlan, title: str) -> str:
 
     What is in memory at the peak (the first step with most bytes) is coloured. Memory that tensors share has a
     frame from the first to the last of them; of two tensors in one place the later one is seen. Tensors are named
-    where there is room, and all where the pointer rests on them.
+    where there is room, those in memory at the peak below the plot, and all where the pointer rests on them.
 
     Args:
         plan: The arena; it holds at least one tensor that has bytes.
@@ -65,6 +67,8 @@ def _draw(figure: Figure, plan: ArenaPlan, title: str) -> Tips:
     tips = _draw_tensors(axes, plan, unit)
     _name_tensors(axes, plan, unit, width / (end - 1), PLOT_HEIGHT / (top * HEADROOM))
     _draw_limits(axes, plan, unit, end)
+    for number, line in enumerate(_peak_lines(plan)):
+        page.text(0.12, HEAD + PLOT_HEIGHT + 0.56 + 0.16 * number, line, size=SMALL_SIZE, color=ACCENT, va="center")
     return tips
 
 
@@ -80,6 +84,24 @@ def _peak_step(plan: ArenaPlan) -> int:
     pieces = plan.reserved()
     steps = range(1, max(piece.last for piece in pieces) + 1)
     return max(steps, key=lambda step: sum(piece.bytes for piece in pieces if piece.born <= step <= piece.last))
+
+
+def _peak_lines(plan: ArenaPlan) -> list[str]:
+    """Say in two lines at most what is in memory at the peak, the largest first."""
+    step = _peak_step(plan)
+    pieces = sorted((p for p in plan.reserved() if p.born <= step <= p.last and p.bytes), key=lambda p: -p.bytes)
+    names = [f"{shortened(plain(piece.tensor), NAME_LENGTH)} {shown_bytes(piece.bytes)}" for piece in pieces]
+    lines = [f"At the peak, step {step}: "]
+    for number, name in enumerate(names):
+        left = len(names) - number
+        rest = f"and {left} smaller"
+        if len(lines[-1]) + len(name) + 2 > LINE_LENGTH - (len(rest) if len(lines) == 2 else 0):
+            if len(lines) == 2:
+                lines[-1] += rest
+                break
+            lines.append("")
+        lines[-1] += name + (", " if left > 1 else "")
+    return [line.strip() for line in lines]
 
 
 def _visible_end(placement: Placement, others: Sequence[Placement]) -> int:

@@ -50,7 +50,8 @@ data: {dataset: digits, folder: null, image_size: null, validation_fraction: 0.2
 network: {filters: 4, strides: [1, 2]}
 search: {seed: 0, moves: grow_and_trim, selection: controller, top_k: 8, rounds: 4, max_cells: 6,
          max_training_images: null, patience: 3}
-objective: {accuracy_weight: 0.5, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4}
+objective: {accuracy_weight: 0.5, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4, device: null,
+            max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null}
 training: {epochs: 20, batch_size: 64, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
            restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu}
 controller: {version: improved, target: accuracy, embedding_size: 8, hidden_size: 8, epochs: 5, learning_rate: 0.003}
@@ -101,9 +102,8 @@ class SmallSearch:
             ranking = Ranking([contender], MoveCounts(0, 0, 0, 0, 0))
         else:
             known = {row.arch_id for row in self.rows if row.status is not Status.GENERATED}
-            moves = self.settings.search.moves
             generation = generate_round(
-                self.base.architecture, number, SHAPE, len(INFO.classes), objective, known, moves
+                self.base.architecture, number, SHAPE, len(INFO.classes), objective, known, self.settings.search
             )
             ranking = rank_round(generation, None, self.base, objective, seed=number)
         top = [contender.candidate for contender in ranking.top(len(accuracies))]

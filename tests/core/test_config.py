@@ -216,6 +216,8 @@ def test_the_digest_knows_what_decides_a_result() -> None:
         "data.validation_fraction=0.3",
         "network.filters=8",
         "objective.accuracy_weight=0.4",
+        "objective.device=rp2040",
+        "objective.max_param_bytes=64000",
         "training.epochs=1",
         "controller.target=metric",
         "final.epochs=1",

@@ -26,7 +26,16 @@ from memnas_core.ranking import kendall_tau
 
 SETTINGS = ControllerSettings("paper", "accuracy", embedding_size=32, hidden_size=32, epochs=60, learning_rate=0.01)
 QUICK = replace(SETTINGS, epochs=3)
-OBJECTIVE = ObjectiveSettings(0.5, "minimum", weight_bytes=4, activation_bytes=4)
+OBJECTIVE = ObjectiveSettings(
+    0.5,
+    "minimum",
+    weight_bytes=4,
+    activation_bytes=4,
+    device=None,
+    max_param_bytes=None,
+    max_activation_bytes=None,
+    max_total_bytes=None,
+)
 BASE = Performance(accuracy=0.8, activation_bytes=1000, param_bytes=2000)
 
 # What an operation adds to the made-up accuracy.

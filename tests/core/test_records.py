@@ -34,6 +34,7 @@ ROW = CandidateRow(
     paper_bytes=100,
     sequential_bytes=300,
     minimum_bytes=200,
+    arena_bytes=240,
     predicted_score=0.25,
     predicted_accuracy=0.875,
     predicted_rank=3,
@@ -70,6 +71,7 @@ COLUMNS = {
     "paper_bytes": ("int64", False),
     "sequential_bytes": ("int64", False),
     "minimum_bytes": ("int64", False),
+    "arena_bytes": ("int64", True),
     "predicted_score": ("double", True),
     "predicted_accuracy": ("double", True),
     "predicted_rank": ("int64", True),
@@ -187,6 +189,14 @@ def test_a_damaged_table_is_refused_with_advice(damage: Callable[[Path], object]
 def test_a_damaged_summary_is_refused(broken: str) -> None:
     with pytest.raises(RecordError, match=r"^round\.json: expected the summary of a round, found "):
         round_from_json(broken, "round.json")
+
+
+def test_a_table_from_before_there_were_arenas_is_read_without_them(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.parquet"
+    write_candidates(path, [ROW, UNTRAINED])
+    pq.write_table(pq.read_table(path).drop_columns(["arena_bytes"]), path)
+    assert read_candidates(path) == (replace(ROW, arena_bytes=None), replace(UNTRAINED, arena_bytes=None))
+    assert read_candidates(path)[0].memory.minimum_bytes == 200
 
 
 def test_a_full_disk_keeps_the_old_table(tmp_path: Path) -> None:

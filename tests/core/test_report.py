@@ -83,6 +83,7 @@ def _row(
         paper_bytes=memory.paper_bytes,
         sequential_bytes=memory.sequential_bytes,
         minimum_bytes=memory.minimum_bytes,
+        arena_bytes=memory.arena_bytes,
         predicted_score=None if candidate.round < 2 else y + 0.01,
         predicted_accuracy=None,
         predicted_rank=rank,
@@ -256,11 +257,31 @@ def test_the_headline_is_the_chosen_network(html: str, search: ReportData) -> No
         (seed.paper_bytes, chosen.memory.paper_bytes),
         (seed.sequential_bytes, chosen.memory.sequential_bytes),
         (seed.minimum_bytes, chosen.memory.minimum_bytes),
+        (seed.arena_bytes, chosen.memory.arena_bytes),
     ):
         change = f"{100 * (ours / theirs - 1):+.1f} %".replace("-", "−")
         assert f'<td class="n">{theirs:,}</td><td class="n">{ours:,}</td><td class="n">{change}</td>' in html
     assert f"peak {search.lifetimes.peak:,} bytes" in text
     assert search.lifetimes.peak == chosen.memory.minimum_bytes
+
+
+def test_the_budget_and_what_the_chosen_network_uses_of_it(html: str, search: ReportData) -> None:
+    assert "The budget" not in html
+    objective = replace(search.settings.objective, device="rp2040", max_param_bytes=10**7)
+    told = replace(search, settings=replace(search.settings, objective=objective))
+    weights, activations = search.chosen.memory.param_bytes, search.chosen.memory.minimum_bytes
+    text = " ".join("".join(Page(build_report(told)).text).split())
+    assert (
+        f"The budget (rp2040) and what it uses of it: weights {weights:,} of 10,000,000 bytes "
+        f"({weights / 10**7:.1%}); activations {activations:,} of 270,336 bytes ({activations / 270336:.1%})."
+    ) in text
+
+
+def test_a_report_of_tables_without_arenas(search: ReportData) -> None:
+    rows = [replace(row, arena_bytes=None) for row in search.candidates]
+    chosen = replace(search.chosen, memory=replace(search.chosen.memory, arena_bytes=None))
+    page = build_report(replace(search, candidates=rows, chosen=chosen))
+    assert "Arena, bytes" not in page
 
 
 def test_the_front_is_exactly_the_pareto_points(html: str, search: ReportData) -> None:

@@ -1,23 +1,28 @@
 """The steps of a round and the end of a search, against hand-worked tables and brute force."""
 
+import hashlib
+import json
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from memnas_core.architecture import Architecture, from_json
+from memnas_core.budget import fits, smallest_architecture
 from memnas_core.config import ControllerSettings, ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller
-from memnas_core.errors import TrainingError
+from memnas_core.errors import RecordError, TrainingError
 from memnas_core.examples import Example
 from memnas_core.grow_trim import Candidate, MoveCounts, count_growths, count_trims, generate, seed_architecture
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
+from memnas_core.result_folder import SearchFolder
 from memnas_core.search import (
     Base,
     Contender,
@@ -37,9 +42,28 @@ from memnas_core.search import (
     trained_of,
 )
 from tests.core.random_architectures import random_walk
-from tests.core.small_search import SHAPE
+from tests.core.small_search import SHAPE, SmallSearch, small_settings
 
-OBJECTIVE = ObjectiveSettings(accuracy_weight=0.5, activation_convention="minimum", weight_bytes=4, activation_bytes=4)
+OBJECTIVE = ObjectiveSettings(
+    accuracy_weight=0.5,
+    activation_convention="minimum",
+    weight_bytes=4,
+    activation_bytes=4,
+    device=None,
+    max_param_bytes=None,
+    max_activation_bytes=None,
+    max_total_bytes=None,
+)
+SEARCH = SearchSettings(
+    seed=0,
+    moves="grow_and_trim",
+    selection="controller",
+    top_k=8,
+    rounds=4,
+    max_cells=6,
+    max_training_images=None,
+    patience=None,
+)
 SEED = seed_architecture((1, 2), 4)
 CANDIDATES, COUNTS = generate(SEED, 1)
 BASE = Base(SEED, SEED.arch_id, Performance(accuracy=0.8, activation_bytes=1000, param_bytes=2000))
@@ -66,7 +90,7 @@ def record(
 
 def test_generate_round() -> None:
     known = {candidate.arch_id for candidate in CANDIDATES[::3]}
-    generation = generate_round(SEED, 4, SHAPE, 10, OBJECTIVE, known, "grow_and_trim")
+    generation = generate_round(SEED, 4, SHAPE, 10, OBJECTIVE, known, SEARCH)
     assert [c.arch_id for c in generation.candidates] == [c.arch_id for c in CANDIDATES if c.arch_id not in known]
     assert {(c.round, c.parent_id) for c in generation.candidates} == {(4, SEED.arch_id)}
     assert (generation.counts.grown, generation.counts.trimmed) == (count_growths(SEED), count_trims(SEED))
@@ -74,16 +98,108 @@ def test_generate_round() -> None:
     for candidate, memory in zip(generation.candidates[:40], generation.memory[:40], strict=True):
         assert memory == measure(candidate.architecture, SHAPE, 10, 4, 4)
     narrow = replace(OBJECTIVE, weight_bytes=1, activation_bytes=2)
-    (first, *_) = generate_round(SEED, 4, SHAPE, 10, narrow, known, "grow_and_trim").memory
+    (first, *_) = generate_round(SEED, 4, SHAPE, 10, narrow, known, SEARCH).memory
     assert first == measure(generation.candidates[0].architecture, SHAPE, 10, 1, 2)
+
+
+TIGHT_LIMITS = (
+    {"max_param_bytes": 5000},
+    {"max_activation_bytes": 4 * 4 * 64 * 2},
+    {"max_total_bytes": 7000},
+    {"max_param_bytes": 4000, "max_activation_bytes": 2500, "activation_convention": "arena"},
+)
+
+
+@pytest.mark.parametrize("limits", TIGHT_LIMITS, ids=" ".join)
+def test_a_round_near_a_limit_has_enough_candidates(limits: dict[str, int]) -> None:
+    """A search whose base grows until it stands at the limit: the largest of those trained wins each round."""
+    objective = replace(OBJECTIVE, **limits)  # type: ignore[arg-type]
+    first = seed_contender(SEED, SHAPE, 10, objective)
+    assert fits(first.memory, objective)
+    base, known, trimmed_on = first.candidate.architecture, {first.candidate.arch_id}, 0
+    for number in range(1, 5):
+        generation = generate_round(base, number, SHAPE, 10, objective, known, SEARCH)
+        assert len(generation.candidates) >= SEARCH.top_k
+        ids = [candidate.arch_id for candidate in generation.candidates]
+        assert len({*ids} - known) == len(ids)
+        for candidate, memory in zip(generation.candidates, generation.memory, strict=True):
+            assert fits(memory, objective)
+            assert memory == measure(candidate.architecture, SHAPE, 10, 4, 4)
+        trimmed_on += generation.trimmed_on
+        assert generation.over_budget
+        ranking = rank_round(generation, None, BASE, objective, seed=number)
+        top = ranking.top(SEARCH.top_k)
+        known |= {contender.candidate.arch_id for contender in top}
+        base = max(top, key=lambda c: c.memory.param_bytes + c.memory.minimum_bytes).candidate.architecture
+    assert trimmed_on, "the limit is so tight that one move does not give enough"
+
+
+def test_another_seed_trims_on_in_another_way() -> None:
+    objective = replace(OBJECTIVE, max_total_bytes=3500)
+    base = seed_contender(SEED, SHAPE, 10, objective).candidate.architecture
+    found = [
+        [c.arch_id for c in generate_round(base, 1, SHAPE, 10, objective, (), replace(SEARCH, seed=n)).candidates]
+        for n in (0, 0, 1)
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+def test_without_trimming_nothing_is_trimmed_on() -> None:
+    objective = replace(OBJECTIVE, max_total_bytes=3500)
+    base = seed_contender(SEED, SHAPE, 10, objective).candidate.architecture
+    generation = generate_round(base, 1, SHAPE, 10, objective, (), replace(SEARCH, moves="grow"))
+    assert generation.trimmed_on == 0
+    assert all(candidate.move.startswith("grow") for candidate in generation.candidates)
+
+
+def test_a_round_without_candidates_ends_the_search() -> None:
+    """Only the smallest network fits, and it was trained."""
+    smallest = smallest_architecture((1, 2), 4)
+    memory = measure(smallest, SHAPE, 10, 4, 4)
+    objective = replace(OBJECTIVE, max_total_bytes=memory.param_bytes + memory.minimum_bytes)
+    seed = seed_contender(SEED, SHAPE, 10, objective)
+    assert seed.candidate.architecture == smallest
+    assert seed.candidate.move.startswith("seed + ")
+    every = replace(SEARCH, top_k=10**6)
+    others = generate_round(smallest, 1, SHAPE, 10, objective, (), every).candidates  # with as few bytes
+    ids = {seed.candidate.arch_id, *(candidate.arch_id for candidate in others)}
+    generation = generate_round(smallest, 1, SHAPE, 10, objective, ids, SEARCH)
+    base = Base(smallest, smallest.arch_id, Performance(0.5, memory.minimum_bytes, memory.param_bytes))
+    controller = trained_controller("accuracy", [Example(smallest, 0.5), Example(SEED, 0.6)])
+    ranking = rank_round(generation, controller, base, objective, seed=0)
+    assert ranking.contenders == []
+    rows = rerank(ranking, {}, base, objective)
+    assert rows == ()
+    assert next_base(rows, base, objective) == base
+    summary = summarise(1, base, base, ranking.counts, rows, [], started=0, now=1)
+    assert summary.winner_move == "none, no untried network fits the budget"
+    assert completion(replace(SEARCH, patience=None), smallest, [replace(summary, round=0), summary], 0) == (
+        "no untried network near the base fits the budget (objective)"
+    )
+    going_on = replace(summary, candidates=3)
+    assert completion(replace(SEARCH, patience=None), smallest, [replace(summary, round=0), going_on], 0) is None
+
+
+def test_a_search_without_a_budget_is_what_it_was_before_there_were_budgets(tmp_path: Path) -> None:
+    """The digest is of the tables that the commit before budgets (192a5b1) made of this search."""
+    search = SmallSearch(small_settings(tmp_path), SearchFolder(tmp_path / "search"))
+    search.round([0.5])
+    for number in range(3):
+        search.round([0.6 + 0.01 * number, None, 0.55 + 0.03 * number, 0.7 - 0.02 * number])
+    rows = [asdict(row) for row in search.rows]
+    assert all(row.pop("arena_bytes") for row in rows)
+    tables = json.dumps([rows, [asdict(summary) for summary in search.rounds]], sort_keys=True)
+    assert hashlib.sha256(tables.encode()).hexdigest() == (
+        "14c1d74ec05530fa54edca4f92d44fa4bae18b741ca2873ae5825d07f82b196a"
+    )
 
 
 def test_growing_alone_makes_and_counts_the_grown_only() -> None:
     """The base has two cells, of which trimming and cutting make networks that growing does not."""
     base = next(c.architecture for c in CANDIDATES if c.move == "grow 0:conv_3x3 1:max_pool_3x3 concat")
-    every = generate_round(base, 2, SHAPE, 10, OBJECTIVE, (), "grow_and_trim")
+    every = generate_round(base, 2, SHAPE, 10, OBJECTIVE, (), SEARCH)
     known = {c.arch_id for c in every.candidates[::7]}
-    found = generate_round(base, 2, SHAPE, 10, OBJECTIVE, known, "grow")
+    found = generate_round(base, 2, SHAPE, 10, OBJECTIVE, known, replace(SEARCH, moves="grow"))
     # |I| = 3 of Eq. 1; half of the new cells are not in the block's output and feed nothing
     assert (found.counts.grown, found.counts.trimmed, found.counts.cut) == (3**2 * 7**2 * 2**2, 0, 0)
     assert found.counts.invalid == 882
@@ -107,7 +223,7 @@ def order(ranking: Ranking) -> list[str]:
 
 
 def test_without_a_controller_the_order_is_random_and_seeded() -> None:
-    generation = generate_round(SEED, 1, SHAPE, 10, OBJECTIVE, (), "grow_and_trim")
+    generation = generate_round(SEED, 1, SHAPE, 10, OBJECTIVE, (), SEARCH)
     given = [candidate.arch_id for candidate in generation.candidates]
     first, again, other = (rank_round(generation, None, BASE, OBJECTIVE, seed) for seed in (1, 1, 2))
     assert order(first) == order(again)
@@ -490,3 +606,14 @@ def test_the_seed_is_chosen_where_nothing_else_trained() -> None:
     failed = replace(seed, arch_id="x", round=1, measured_accuracy=None, status=Status.DIVERGED)
     assert best_row([seed, failed], OBJECTIVE) is seed
     assert front_of([failed], OBJECTIVE) == ()
+
+
+def test_the_choice_keeps_to_the_budget() -> None:
+    small = replace(ROWS[0], arch_id="small", param_bytes=500, minimum_bytes=100, measured_accuracy=0.5)
+    large = replace(ROWS[0], arch_id="large", param_bytes=900, minimum_bytes=100, measured_accuracy=0.99)
+    assert best_row([small, large], OBJECTIVE).arch_id == "large"
+    told = replace(OBJECTIVE, max_param_bytes=899)
+    assert best_row([small, large], told).arch_id == "small"
+    assert [row.arch_id for row in front_of([small, large], told)] == ["small"]
+    with pytest.raises(RecordError, match="expected a trained network within the budget"):
+        best_row([small, large], replace(OBJECTIVE, max_param_bytes=499))

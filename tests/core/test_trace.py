@@ -7,16 +7,19 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental import optimization
 from torch.nn import functional as F
 from torchvision import models
 
 from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
+from memnas_core.arena_rules import ArenaRules, LayerRoles, roles_of, shared_graph
 from memnas_core.errors import InputError
 from memnas_core.graph import Graph, LayerKind, Shape, lower
 from memnas_core.memory import least_peak, peaks
 from memnas_core.network import build_network
-from memnas_core.recorder import weightless
-from memnas_core.trace import TracedGraph, trace
+from memnas_core.parameters import parameter_count
+from memnas_core.recorder import NetworkInput, weightless
+from memnas_core.trace import TracedGraph, trace, trace_inputs
 
 IMAGE_SHAPE = (3, 8, 8)  # 192 elements; a tensor of c channels has 64 c
 
@@ -263,6 +266,158 @@ class TestHandWorked:
         assert [layer.operations for layer in graph.layers] == [("convolution", "add")]
 
 
+class TestRoles:
+    """Who may overwrite what, and what is joined in memory."""
+
+    def test_additions_and_activations(self) -> None:
+        def forward(net: Net, image: Tensor) -> tuple[Tensor, Tensor]:
+            shared = net.conv(image)
+            active = F.relu(shared)
+            return shared + active, F.softmax(active, dim=1)
+
+        graph = trace(Net(forward, conv=conv(3, 4)), IMAGE_SHAPE)
+        assert graph.roles() == LayerRoles(frozenset(("relu", "add")), frozenset(), frozenset(("add", "softmax")))
+
+    def test_what_lies_differently_in_memory_is_not_overwritten(self) -> None:
+        def forward(net: Net, image: Tensor) -> Tensor:
+            shared = net.conv(image)
+            return shared + shared.transpose(2, 3)
+
+        def stretched(net: Net, image: Tensor) -> Tensor:
+            shared = net.conv(image)
+            return shared * shared.mean((2, 3), keepdim=True)
+
+        assert not trace(Net(forward, conv=conv(3, 4)), IMAGE_SHAPE).roles().elementwise
+        assert trace(Net(stretched, conv=conv(3, 4)), IMAGE_SHAPE).roles().elementwise == {"mul"}
+
+    @pytest.mark.parametrize(
+        ("join", "joins"),
+        [
+            (lambda a, b: torch.cat((a, b), dim=1), True),
+            (lambda a, b: torch.cat((a, b), dim=-3), True),
+            (lambda a, b: F.relu(torch.cat((a, b), dim=1)), True),
+            (lambda a, b: torch.cat((a, b), dim=2), False),  # rows of different channels take turns
+            (lambda a, _: torch.cat((a, a), dim=1), False),
+            (lambda a, b: torch.cat((a, b[:, :2]), dim=1), False),
+            (lambda a, b: torch.cat((a, b.transpose(2, 3)), dim=1), False),
+            (lambda a, _: torch.cat((a, torch.ones(1, 1, 8, 8)), dim=1), False),
+        ],
+    )
+    def test_concatenations(self, join: Callable[[Tensor, Tensor], Tensor], joins: bool) -> None:
+        def forward(net: Net, image: Tensor) -> Tensor:
+            return net.last(join(net.a(image), net.b(image)))
+
+        graph = trace(Net(forward, a=conv(3, 4), b=conv(3, 4), last=nn.AvgPool2d(2)), IMAGE_SHAPE)
+        assert graph.roles().concats == ({"cat"} if joins else set())
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_lowered_and_traced_agree(self, seed: int) -> None:
+        graph = without_subsampling(lower(random_architecture(random.Random(seed)), Shape(3, 8, 8), classes=10))
+        with weightless():
+            module = build_network(lower(random_architecture(random.Random(seed)), Shape(3, 8, 8), 10), seed=0)
+        traced = trace(module, graph.input_shape)
+        for rules in (
+            ArenaRules(in_place=True, direct_concats=False, counts_inputs=True, counts_outputs=False),
+            ArenaRules(in_place=True, direct_concats=True, counts_inputs=False, counts_outputs=True),
+        ):
+            ours = shared_graph(graph.plain(), graph.sizes(4), roles_of(graph), rules)
+            theirs = shared_graph(traced.plain(), traced.sizes(4), traced.roles(), rules)
+            assert peaks(*ours.plain()) == peaks(*theirs.plain())
+        for fold in (False, True):
+            assert traced.parameters(fold) == parameter_count(graph, fold)
+
+
+class TestFolding:
+    def test_by_hand(self) -> None:
+        def forward(net: Net, image: Tensor) -> Tensor:
+            first = net.norm(net.with_bias(image))  # 108 + bias 4 + norm 8 -> 108 + 4
+            second = net.plain_norm(net.without(first))  # 144 -> 144 + bias 4; this norm has no scale and shift
+            third = net.late_norm(F.relu(second))  # behind an activation: 8 stay
+            again = net.twice_norm(net.twice(third)) + net.twice(third)  # weights that two layers share: 144 + 8 stay
+            return net.vector_norm(net.linear(again.mean((2, 3))))  # 20 + bias 5 + norm 10 -> 20 + 5
+
+        parts = {
+            "with_bias": nn.Conv2d(3, 4, 3, padding=1),
+            "norm": nn.BatchNorm2d(4),
+            "without": conv(4, 4),
+            "plain_norm": nn.BatchNorm2d(4, affine=False),
+            "late_norm": nn.BatchNorm2d(4),
+            "twice": conv(4, 4),
+            "twice_norm": nn.BatchNorm2d(4),
+            "linear": nn.Linear(4, 5),
+            "vector_norm": nn.BatchNorm1d(5),
+        }
+        graph = trace(Net(forward, **parts), IMAGE_SHAPE)
+        kernels = 108 + 144 + 144 + 20
+        assert graph.parameters(fold_batch_norm=False) == (kernels, 4 + 8 + 0 + 8 + 8 + 5 + 10)
+        assert graph.parameters(fold_batch_norm=True) == (kernels, 4 + 4 + 8 + 8 + 5)
+        assert graph.weights == kernels + 43
+
+    def test_the_folded_network_of_torch(self) -> None:
+        """torch's own folding leaves as many parameters."""
+        module = torchvision_model("resnet18")
+        folded = optimization.fuse(models.resnet18(weights=None).eval())
+        graph = trace(module, (3, 64, 64))
+        assert graph.folded.total == sum(parameter.numel() for parameter in folded.parameters())
+
+
+class TestUnusualNetworks:
+    def test_tensors_that_are_no_buffers(self) -> None:
+        """They have data and meet tensors that have none; what is written into one becomes an activation."""
+
+        def forward(net: Net, image: Tensor) -> Tensor:
+            scaled = net.conv(image) * torch.arange(4.0).view(1, 4, 1, 1)
+            room = torch.zeros(1, 8, 8, 8)
+            room[:, :4] = scaled
+            return net.last(room[:, :4])
+
+        graph = trace(Net(forward, conv=conv(3, 4), last=conv(4, 1)), IMAGE_SHAPE)
+        assert [layer.operations for layer in graph.layers] == [("convolution", "mul"), ("copy",), ("convolution",)]
+        # 192 + 256 | 256 + 512 | 512 + 64
+        assert figures(graph)[1] == 768
+
+    @pytest.mark.parametrize("activation", [nn.Hardswish(), nn.PReLU(), nn.SiLU(), nn.GELU(), nn.Mish(), nn.ELU()])
+    def test_activations_belong_to_the_layer_before(self, activation: nn.Module) -> None:
+        graph = trace(nn.Sequential(conv(3, 4), activation), IMAGE_SHAPE)
+        assert len(graph.layers) == 1
+
+    def test_several_inputs_and_integers(self) -> None:
+        def forward(net: Net, words: Tensor) -> Tensor:
+            return net.embed(words)
+
+        inputs = (NetworkInput((5,), is_integer=True),)
+        assert figures(trace_inputs(Net(forward, embed=nn.Embedding(10, 4)), inputs)) == (20, 25, 25)
+        two = trace_inputs(Two(), (NetworkInput((3, 8, 8)), NetworkInput((1, 8, 8)), NetworkInput((7,))))
+        assert two.plain() == {"add": (("image", "image_2"), ("add",))}
+        assert set(two.sizes(1)) == {"image", "image_2", "add"}  # nothing reads the third
+        with pytest.raises(InputError, match=r"Two: .*forward\(image, mask, unused\).*found 1 .*'mask'"):
+            trace(Two(), IMAGE_SHAPE)
+
+    def test_operators_without_a_size_rule(self) -> None:
+        with pytest.raises(InputError, match=r"layer 1\.0: .*memnas_tests\.unknown\.default without such a rule"):
+            trace(nn.Sequential(conv(3, 4), nn.Sequential(Unknown())), IMAGE_SHAPE)
+
+    def test_control_flow_that_depends_on_values(self) -> None:
+        gate = Net(lambda _, image: image if image.sum() > 0 else -image)
+        with pytest.raises(InputError, match=r"layer 0: .*local_scalar_dense.*depends on values"):
+            trace(nn.Sequential(gate), IMAGE_SHAPE)
+
+
+class Two(nn.Module):
+    def forward(self, image: Tensor, mask: Tensor, unused: Tensor) -> Tensor:  # noqa: ARG002
+        return image + mask
+
+
+@torch.library.custom_op("memnas_tests::unknown", mutates_args=())
+def unknown(image: Tensor) -> Tensor:
+    return image.clone()
+
+
+class Unknown(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return unknown(image)
+
+
 class TestModuleIsLeftAlone:
     def test_modes_weights_and_hooks(self) -> None:
         module = nn.Sequential(conv(3, 4), nn.BatchNorm2d(4).eval(), nn.Dropout(0.5))
@@ -285,9 +440,21 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("module", "shape", "message"),
         [
-            (nn.Sequential(conv(3, 4), nn.Sequential(conv(5, 1))), (3, 8, 8), r"3,8,8.*1\.0.*channel"),
-            (nn.Sequential(conv(3, 4), nn.MaxPool2d(9)), (3, 8, 8), "Sequential accepts.* 1: .*too small"),
-            (Net(lambda _, image: image.sum().item()), (3, 8, 8), "pixel values.*its own code.*meta"),
+            (
+                nn.Sequential(conv(3, 4), nn.Sequential(conv(5, 1))),
+                (3, 8, 8),
+                r"3,8,8.*convolution.*layer 1\.0 refused 1×4×8×8 and 1×5×3×3: .*channel",
+            ),
+            (
+                nn.Sequential(conv(3, 4), nn.MaxPool2d(9)),
+                (3, 8, 8),
+                r"Sequential accepts.*max_pool2d.*layer 1 refused 1×4×8×8: .*too small",
+            ),
+            (
+                Net(lambda _, image: image.sum().item()),
+                (3, 8, 8),
+                "Net's own code: .*local_scalar_dense.* depends on values",
+            ),
             (Net(lambda _, image: image), (3, 8, 8), "computed from its input"),
             (Net(lambda _, image: torch.ones(3, device=image.device)), (3, 8, 8), "computed from its input"),
         ],

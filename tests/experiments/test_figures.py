@@ -29,7 +29,16 @@ settings: settings.yaml
 sweep: {lambdas: [0.5, 1.0], seeds: [0, 1]}
 ablations: {lambdas: [1.0], seeds: [0, 1]}
 """
-OBJECTIVE = ObjectiveSettings(accuracy_weight=1.0, activation_convention="minimum", weight_bytes=4, activation_bytes=4)
+OBJECTIVE = ObjectiveSettings(
+    accuracy_weight=1.0,
+    activation_convention="minimum",
+    weight_bytes=4,
+    activation_bytes=4,
+    device=None,
+    max_param_bytes=None,
+    max_activation_bytes=None,
+    max_total_bytes=None,
+)
 
 
 @pytest.fixture(scope="module")

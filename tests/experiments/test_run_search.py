@@ -52,7 +52,8 @@ data: {dataset: digits, folder: null, image_size: null, validation_fraction: 0.2
 network: {filters: 4, strides: [1, 2]}
 search: {seed: 3, moves: grow_and_trim, selection: controller, top_k: 2, rounds: 2, max_cells: 4,
          max_training_images: null, patience: null}
-objective: {accuracy_weight: 0.8, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4}
+objective: {accuracy_weight: 0.8, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4,
+            device: null, max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null}
 training: {epochs: 2, batch_size: 32, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
            restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu}
 controller: {version: improved, target: accuracy, embedding_size: 16, hidden_size: 16, epochs: 10, learning_rate: 0.003}

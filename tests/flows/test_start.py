@@ -50,6 +50,11 @@ def test_a_plan(params: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
 
 
+def test_a_budget_that_something_meets(params: Path) -> None:
+    limits = ["objective.max_param_bytes=376", "objective.max_activation_bytes=1280", "objective.max_total_bytes=1656"]
+    assert plan_search(params, limits, None, resume=False).settings.objective.max_total_bytes == 1656
+
+
 def test_names(params: Path, pets: Path) -> None:
     overrides = ["data.dataset=folder", f"data.folder={pets}"]
     assert plan_search(params, overrides, None, resume=False).name == "pets"
@@ -82,6 +87,18 @@ def test_a_folder_without_a_name(params: Path) -> None:
         (["data.dataset=folder", "data.folder=/nowhere"], DataError, "expected a folder at /nowhere, found nothing"),
         (["data.dataset=folder"], SettingsError, "data.folder: expected the path of the class folders"),
         (["tracking.uri='http://127.0.0.1:9'"], TrackingError, "127.0.0.1:9"),
+        (["objective.device=pdp11"], SettingsError, "objective.device: expected null or one of stm32f411, "),
+        (["objective.max_param_bytes=0"], SettingsError, "expected a number of at least 1, found 0"),
+        # F = 4, 1x8x8, 10 classes, 4 bytes: stem 9 * 4 + 8, classifier 5 * 10, so 94 weights; the stem's output and a
+        # quarter of it in the block of stride 2, 256 + 64 activations, or the image and the stem's output, 64 + 256.
+        (
+            ["objective.max_param_bytes=375"],
+            SettingsError,
+            "expected max_param_bytes of at least 376, found 375; the smallest network of these settings has 376 bytes "
+            "of weights and 1,280 bytes of activations (minimum), 1,656 together",
+        ),
+        (["objective.max_total_bytes=1655"], SettingsError, "max_total_bytes of at least 1,656, found 1,655"),
+        (["objective.device=stm32f411", "objective.max_activation_bytes=9"], SettingsError, "(device stm32f411)"),
     ],
 )
 def test_what_cannot_work_is_refused(

@@ -91,6 +91,7 @@ def candidate(
         paper_bytes=peak,
         sequential_bytes=peak,
         minimum_bytes=peak,
+        arena_bytes=peak,
         peak_bytes=peak,
         predicted_rank=1,
         predicted_score=predicted,

@@ -1,0 +1,115 @@
+"""ExecuTorch's activations placed by memnas: give `plan_memory` to its memory planning pass.
+
+    ExecutorchBackendConfig(memory_planning_pass=MemoryPlanningPass(plan_memory))
+
+ExecuTorch's own planner gives every tensor memory of its own and puts tensors into a few shared objects, the largest
+first. Here additions and ReLUs write over an input that nothing needs any more, and offsets are those of
+`memnas_core.placement`. The program is the same, its tensors lie elsewhere. In-place is safe for the portable
+operators: they read an element of each input before they write the same element of the output.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from torch.fx import GraphModule, Node
+
+from memnas_core.arena import plan_shared
+from memnas_core.arena_rules import ArenaRules, LayerRoles, shared_graph
+
+IN_PLACE = ("aten::relu", "aten::add")
+"""Operators whose portable kernels may write over an input of the output's size."""
+
+RULES = ArenaRules(in_place=True, direct_concats=False, counts_inputs=True, counts_outputs=True)
+
+
+class TensorSpec(Protocol):
+    """What is used of ExecuTorch's description of a tensor."""
+
+    mem_id: int | None
+    mem_obj_id: int | None
+    mem_offset: int | None
+
+    @property
+    def allocated_memory(self) -> int:
+        """Bytes, rounded up to the alignment."""
+
+    def realign(self, new_alignment: int) -> int:
+        """Set the alignment."""
+
+
+def plan_memory(
+    alignment: int, specs: Sequence[TensorSpec], graph_module: GraphModule, _signature: object, extra_padding: int
+) -> list[int]:
+    """Give each tensor its place.
+
+    Args:
+        alignment: Every offset is a multiple of so many bytes.
+        specs: The tensors to place; each gets its place written into it.
+        graph_module: The program, in the order in which it runs.
+        _signature: What of it are inputs and constants; not needed, `specs` says that.
+        extra_padding: Bytes to add at the end, where a delegate asks for it.
+
+    Returns:
+        Bytes of each memory: none of constants, and the arena.
+    """
+    for spec in specs:
+        spec.realign(alignment)
+    names = {id(spec): f"t{number}" for number, spec in enumerate(specs)}
+    sizes = {names[id(spec)]: spec.allocated_memory for spec in specs}
+    steps = [node for node in graph_module.graph.nodes if _is_step(node)]
+    reads = {node: tuple(dict.fromkeys(_names_of(_read_by(node), names))) for node in steps}
+    read = {name for found in reads.values() for name in found}
+    layers: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    for node in steps:
+        writes = tuple(dict.fromkeys(_names_of(_written_by(node), names)))
+        layers[node.name] = reads[node], writes
+        if unread := tuple(name for name in writes if name not in read):
+            layers[f"{node.name} done"] = unread, ()  # in a plain graph what nothing reads would live to the end
+    elementwise = {node.name for node in steps if _operator(node) in IN_PLACE}
+    roles = LayerRoles(frozenset(elementwise), frozenset(), frozenset())
+    plan = plan_shared(shared_graph(layers, sizes, roles, RULES, alignment=alignment), alignment)
+    homes = {placement.tensor: placement.home for placement in plan.placements}
+    objects = {home: number for number, home in enumerate(dict.fromkeys(homes.values()))}
+    for spec in specs:
+        tensor = names[id(spec)]
+        spec.mem_id, spec.mem_offset, spec.mem_obj_id = 1, plan.offsets[tensor], objects[homes[tensor]]
+    return [0, plan.bytes + extra_padding]
+
+
+def _is_step(node: Node) -> bool:
+    """Return whether a node reads or writes tensors; others reserve memory, or rename what there is."""
+    renames = getattr(node.target, "__name__", "") in ("alloc", "getitem", "view")
+    return node.op == "output" or (node.op == "call_function" and not renames)
+
+
+def _operator(node: Node) -> str:
+    return str(getattr(getattr(node.target, "_schema", None), "name", ""))
+
+
+def _written_by(node: Node) -> Iterator[Node]:
+    """Yield the nodes that stand for what a step writes: the step itself, and what was reserved for its results."""
+    if node.op != "output":
+        yield node
+        schema = getattr(node.target, "_schema", None)
+        for argument in getattr(schema, "arguments", ()):
+            written = node.kwargs.get(argument.name)
+            if argument.is_out and isinstance(written, Node):
+                yield written
+
+
+def _read_by(node: Node) -> Iterator[Node]:
+    written = list(_written_by(node))
+    return (argument for argument in node.all_input_nodes if argument not in written)
+
+
+def _names_of(nodes: Iterable[Node], names: Mapping[int, str]) -> Iterator[str]:
+    """Yield the names of the nodes' tensors among those to place; a view stands for what it looks at."""
+    for node in nodes:
+        found = _viewed(node).meta.get("spec")
+        for spec in found if isinstance(found, list | tuple) else (found,):
+            if id(spec) in names:
+                yield names[id(spec)]
+
+
+def _viewed(node: Node) -> Node:
+    return _viewed(node.all_input_nodes[0]) if getattr(node.target, "__name__", "") == "view" else node

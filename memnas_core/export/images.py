@@ -1,0 +1,43 @@
+"""The images that an export needs: training images to calibrate int8 on, test images to check the file with."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memnas_core.data import DatasetInfo, Split, open_dataset
+from memnas_core.export.check import CHECK_IMAGES
+from memnas_core.export.quantise import CALIBRATION_IMAGES
+from memnas_core.export.store import TrainedNetwork
+
+
+def calibration_images(trained: TrainedNetwork) -> Tensor:
+    """Return normalised training images, evenly spread over the training split, shape (n, channels, height, width)."""
+    return _images(trained, open_dataset(trained.dataset).train, CALIBRATION_IMAGES)[0]
+
+
+def check_images(trained: TrainedNetwork) -> tuple[Tensor, Tensor]:
+    """Return normalised test images and their classes, evenly spread over the test split.
+
+    Returns:
+        Shapes (n, channels, height, width) and (n,).
+    """
+    return _images(trained, open_dataset(trained.dataset).test, CHECK_IMAGES)
+
+
+def _images(trained: TrainedNetwork, split: Split, count: int) -> tuple[Tensor, Tensor]:
+    places = np.unique(np.linspace(0, len(split.labels) - 1, min(count, len(split.labels))).round().astype(int))
+    return normalised(trained.info, torch.from_numpy(split.images[places])), torch.from_numpy(split.labels[places])
+
+
+def normalised(info: DatasetInfo, images: Tensor) -> Tensor:
+    """Return what a network takes: (pixel / 255 - mean) / std in each channel, as in training.
+
+    Args:
+        info: Its mean and std.
+        images: uint8, shape (n, channels, height, width).
+
+    Returns:
+        float32, same shape.
+    """
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (info.channel_mean, info.channel_std))
+    return (images.float() / 255 - mean) / std

@@ -1,0 +1,270 @@
+"""What a file of `torch.export.save` says of a network: read as plain JSON, nothing unpickled, nothing imported.
+
+torch's own reader unpickles what a file brings along, loads libraries compiled into it and evaluates its symbolic
+expressions, so that a file may run code. Memory needs none of that: the file's JSON has the operators with their
+arguments and the shapes of all tensors. Weights are not read at all.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from memnas_core.errors import InputError
+
+SCHEMA_MAJOR = 8
+"""Version of the format that torch 2.8 and later write; torch counts it up when old files can't be read any more."""
+
+Argument = dict[str, object]
+"""One entry, `kind: value`, such as `as_tensor: {name: conv2d}` or `as_ints: [1, 1]`."""
+
+
+class SymbolicInt(BaseModel):
+    """A side of a tensor: a number, or an expression where it is dynamic."""
+
+    as_int: int | None = None
+
+
+class TensorMeta(BaseModel):
+    """Type number, sides, steps and offset of a tensor."""
+
+    dtype: int
+    sizes: list[SymbolicInt]
+    strides: list[SymbolicInt]
+    storage_offset: SymbolicInt
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a side follows from the data or from another input."""
+        return any(side.as_int is None for side in (*self.sizes, *self.strides, self.storage_offset))
+
+
+class NamedArgument(BaseModel):
+    """An argument of an operator."""
+
+    name: str
+    arg: Argument
+
+
+class Node(BaseModel):
+    """A call of an operator."""
+
+    target: str
+    inputs: list[NamedArgument]
+    outputs: list[Argument]
+    metadata: dict[str, str]
+
+    @property
+    def module(self) -> str:
+        """Dotted path of the innermost module that runs it, empty for the network itself."""
+        innermost = self.metadata.get("nn_module_stack", "").rsplit(";", maxsplit=1)[-1]
+        path = innermost.split(",")
+        # A module that runs a second time is called name@1.
+        return path[-2].split("@")[0] if len(path) >= 3 else ""
+
+
+class _Graph(BaseModel):
+    nodes: list[Node]
+    tensor_values: dict[str, TensorMeta]
+
+
+class _Name(BaseModel):
+    name: str
+
+
+class _UserArgument(BaseModel):
+    as_tensor: _Name | None = None  # the others are plain numbers
+
+
+class _UserValue(BaseModel):
+    arg: _UserArgument
+
+
+class _Lifted(BaseModel):
+    arg: _Name
+    parameter_name: str = ""
+
+
+class _InputSpec(BaseModel):
+    """What enters the graph; one of these."""
+
+    user_input: _UserValue | None = None
+    parameter: _Lifted | None = None
+    buffer: _Lifted | None = None
+    tensor_constant: _Lifted | None = None
+
+
+class _OutputSpec(BaseModel):
+    """What leaves the graph: something that is returned, or an effect."""
+
+    user_output: _UserValue | None = None
+
+
+class _Signature(BaseModel):
+    input_specs: list[_InputSpec]
+    output_specs: list[_OutputSpec]
+
+
+class _GraphModule(BaseModel):
+    graph: _Graph
+    signature: _Signature
+
+
+class _Program(BaseModel):
+    graph_module: _GraphModule
+
+
+class _SchemaVersion(BaseModel):
+    major: int
+
+
+class _Maker(BaseModel):
+    schema_version: _SchemaVersion
+    torch_version: str = "of an unknown version"
+
+
+class _TensorPlace(BaseModel):
+    sizes: list[SymbolicInt]
+    storage_offset: SymbolicInt
+
+
+class _Payload(BaseModel):
+    path_name: str
+    tensor_meta: _TensorPlace | None = None
+
+
+class _Payloads(BaseModel):
+    config: dict[str, _Payload]
+
+
+class Program(NamedTuple):
+    """An exported program.
+
+    Attributes:
+        nodes: Calls of operators in the order in which they run.
+        tensors: Shape and type of each tensor, by its name in the graph.
+        inputs: Names of the tensors that enter.
+        outputs: Names of the tensors that are returned.
+        parameters: Name in the graph -> name of the parameter; the same one where two are one tensor.
+        constants: Names in the graph of buffers and other constants.
+    """
+
+    nodes: tuple[Node, ...]
+    tensors: dict[str, TensorMeta]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: dict[str, str]
+    constants: tuple[str, ...]
+
+
+def read_program(path: Path) -> Program:
+    """Read an exported program.
+
+    Raises:
+        InputError: The file is none, is damaged, was written by another torch, or has dynamic shapes.
+    """
+    text, weights = _read_archive(path)
+    try:
+        maker = _Maker.model_validate_json(text)
+        if maker.schema_version.major != SCHEMA_MAJOR:
+            raise InputError(
+                f"{path}: expected an exported program of format {SCHEMA_MAJOR}, found format "
+                f"{maker.schema_version.major} of torch {maker.torch_version}; save it with the torch that memnas has"
+            )
+        content = _Program.model_validate_json(text).graph_module
+        program = _program(content, _Payloads.model_validate_json(weights))
+    except ValidationError as error:
+        finding = error.errors()[0]
+        where = ".".join(map(str, finding["loc"])) or "its JSON"
+        raise InputError(
+            f"{path}: expected an exported program, found one that is damaged ({where}: {finding['msg']})"
+        ) from error
+    missing = {*program.inputs, *program.parameters, *program.constants} - program.tensors.keys()
+    if missing:
+        raise InputError(
+            f"{path}: expected an exported program, found one that is damaged (no shape of {min(missing)!r})"
+        )
+    _check_fixed(path, program)
+    return program
+
+
+def _read_archive(path: Path) -> tuple[bytes, bytes]:
+    """Return the JSON of the one program in an archive, and the JSON that says which weights it has."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            programs = [name for name in names if name.endswith(".json") and "/models/" in name]
+            if len(programs) != 1:
+                raise InputError(f"{path}: expected one exported program, found {_other_archive(names, len(programs))}")
+            root, _, file = programs[0].partition("/models/")
+            weights = f"{root}/data/weights/{file.removesuffix('.json')}_weights_config.json"
+            return archive.read(programs[0]), archive.read(weights)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: expected a file written by torch.export.save, found none or a damaged one ({error})"
+        ) from error
+
+
+def _other_archive(names: list[str], programs: int) -> str:
+    """Say what an archive is that has not one program."""
+    if programs:
+        return f"{programs}; save each in a file of its own"
+    if any(name.endswith("serialized_exported_program.json") for name in names):
+        return "one in the format of torch 2.7 and before; save it again with a newer torch"
+    if any(name.endswith("constants.pkl") for name in names):
+        return "a TorchScript network; save it with torch.export.save instead"
+    if any(name.endswith("data.pkl") for name in names):
+        return "what torch.save wrote, which has weights but no layers; save the network with torch.export.save"
+    return f"an archive with {', '.join(names[:3]) or 'nothing in it'}"
+
+
+def _program(content: _GraphModule, weights: _Payloads) -> Program:
+    signature = content.signature
+    first_name: dict[str, str] = {}
+    parameters = {}
+    for lifted in (spec.parameter for spec in signature.input_specs if spec.parameter):
+        payload = weights.config.get(lifted.parameter_name)
+        place = lifted.parameter_name if payload is None else payload.model_dump_json()
+        parameters[lifted.arg.name] = first_name.setdefault(place, lifted.parameter_name)
+    return Program(
+        nodes=tuple(content.graph.nodes),
+        tensors=content.graph.tensor_values,
+        inputs=_tensor_names(spec.user_input for spec in signature.input_specs),
+        outputs=_tensor_names(spec.user_output for spec in signature.output_specs),
+        parameters=parameters,
+        constants=tuple(
+            constant.arg.name for spec in signature.input_specs if (constant := spec.buffer or spec.tensor_constant)
+        ),
+    )
+
+
+def _tensor_names(values: Iterable[_UserValue | None]) -> tuple[str, ...]:
+    return tuple(value.arg.as_tensor.name for value in values if value is not None and value.arg.as_tensor is not None)
+
+
+def _check_fixed(path: Path, program: Program) -> None:
+    """Refuse sizes that are not known before the network runs.
+
+    Raises:
+        InputError: Names the input or the layer.
+    """
+    for name in program.inputs:
+        if program.tensors[name].is_dynamic:
+            raise InputError(
+                f"{path}: expected fixed shapes, found input {name!r} with a dynamic one; export the network without "
+                "dynamic_shapes"
+            )
+    for node in program.nodes:
+        for output in node.outputs:
+            entry = output.get("as_tensor")
+            tensor = program.tensors.get(str(entry.get("name"))) if isinstance(entry, dict) else None
+            if any(kind.startswith("as_sym") for kind in output) or (tensor is not None and tensor.is_dynamic):
+                raise InputError(
+                    f"{path}: layer {node.module or 'of the network itself'}: expected sizes that follow from shapes "
+                    f"alone, found {node.target}, whose result depends on values"
+                )

@@ -1,0 +1,243 @@
+"""How ONNX Runtime runs a network and what it allocates, at its default settings.
+
+Read off version 1.32 on a processor whose convolutions work on blocks of channels:
+
+1. It does not keep the order of the file. It goes back from the result and, of the operators that an operator reads,
+   visits the one with the highest number first (`running_order`). Numbers follow the file, but fused operators are
+   numbered anew, behind all others, in the order in which they are met.
+2. Convolution and ReLU are one operator, a subsampling is two: rows first. Equal poolings of one tensor are one, and
+   so are concatenations of which the second alone reads the first (`_listed`). Convolutions have their channels in
+   blocks of `BLOCK`, the last one padded; so have poolings, sums and concatenations where there is nothing to pad and
+   their inputs are in blocks. Where the layout changes between two operators there is a copy (`_with_copies`).
+3. A result takes over the memory of the tensor of the same shape that died last, if there is one; between the two
+   that memory is not given back (`_buffers`). Nothing is overwritten in place.
+4. The memory of all tensors but the result is one piece. Offsets follow from the order of birth: each tensor goes into
+   the gap that fits it best, else on top (`_stacked`).
+
+The image lies with the caller, the result is allocated by itself. Where channels are no multiple of `BLOCK` this is an
+approximation: some convolutions read what is padded, others do not.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from memnas_core.graph import IMAGE, Graph, Layer, LayerKind, Shape
+
+ALIGNMENT = 64
+"""Of offsets within the one piece of memory."""
+
+BLOCK = 16
+"""Channels of a block on a processor with 512-bit vectors."""
+
+_POOLS = (LayerKind.AVERAGE_POOL, LayerKind.MAX_POOL)
+_KEEPS_LAYOUT = (LayerKind.SUM, LayerKind.CONCAT)
+_COPY = "copy"
+
+
+class Operator(NamedTuple):
+    """What ONNX Runtime runs; it writes one tensor, of its own name.
+
+    Attributes:
+        name: Unique.
+        kind: The layer that it computes, or `copy`.
+        reads: Names of what it reads.
+        output: Shape of what it writes.
+        number: Decides the order where dataflow does not.
+    """
+
+    name: str
+    kind: str
+    reads: tuple[str, ...]
+    output: Shape
+    number: int
+
+
+def onnxruntime_bytes(graph: Graph, element_bytes: int) -> int:
+    """Return the bytes that ONNX Runtime allocates at most for one image.
+
+    Args:
+        graph: The network in the order of the file.
+        element_bytes: Bytes of one activation.
+    """
+    operators = _with_copies(_fused(graph))
+    buffers = _buffers(operators, element_bytes)
+    result = graph.shapes()[graph.output].elements * element_bytes
+    return _stacked(buffers) + _rounded(result)
+
+
+def running_order(operators: Iterable[Operator], result: str) -> list[Operator]:
+    """Return operators in the order in which they run."""
+    by_name = {operator.name: operator for operator in operators}
+    done: dict[str, Operator] = {}
+    stack = [(result, False)]
+    visited = set()
+    while stack:
+        name, is_left = stack.pop()
+        if is_left:
+            done[name] = by_name[name]
+        elif name not in visited:
+            visited.add(name)
+            stack.append((name, True))
+            before = {by_name[read].number: read for read in by_name[name].reads if read in by_name}
+            stack += [(read, False) for _, read in sorted(before.items()) if read not in visited]
+    return list(done.values())
+
+
+def _fused(graph: Graph) -> list[Operator]:
+    """Return the operators after fusion, in their order: convolutions are numbered anew, then poolings too."""
+    operators = _listed(graph)
+    for renewed in ((LayerKind.CONV,), (LayerKind.CONV, *_POOLS)):
+        in_order = running_order(operators, graph.output)
+        behind = max(operator.number for operator in operators) + 1
+        operators = [
+            operator._replace(number=behind + place) if operator.kind in renewed else operator
+            for place, operator in enumerate(in_order)
+        ]
+    return running_order(operators, graph.output)
+
+
+def _listed(graph: Graph) -> list[Operator]:
+    """Return the operators of the file; convolution and ReLU, which will be fused, are one already.
+
+    Of poolings, sums and the like that compute the same of the same, one is left; a concatenation that only another
+    one reads is part of that.
+    """
+    shapes = graph.shapes()
+    same: dict[Layer, str] = {}
+    alias = {IMAGE: IMAGE}
+    found: list[Operator] = []
+    for number, layer in enumerate(graph.layers):
+        reads = tuple(alias[read] for read in layer.inputs)
+        key = layer._replace(name="", inputs=reads)
+        if layer.kind not in (LayerKind.CONV, LayerKind.LINEAR) and key in same:
+            alias[layer.name] = same[key]
+            continue
+        same[key] = alias[layer.name] = layer.name
+        if layer.kind is LayerKind.SUBSAMPLE:
+            rows = Shape(layer.output.channels, layer.output.height, shapes[reads[0]].width)
+            found.append(Operator(f"{layer.name} rows", layer.kind, reads, rows, 2 * number))
+            reads = (f"{layer.name} rows",)
+        found.append(Operator(layer.name, layer.kind, reads, layer.output, 2 * number + 1))
+    return _without_nested(found)
+
+
+def _without_nested(operators: Sequence[Operator]) -> list[Operator]:
+    uses = Counter(read for operator in operators for read in operator.reads)
+    parts: dict[str, tuple[str, ...]] = {}
+    found: dict[str, Operator] = {}
+    for operator in operators:
+        reads = operator.reads
+        if operator.kind == LayerKind.CONCAT:
+            nested = [read for read in reads if read in parts and uses[read] == 1]
+            reads = tuple(part for read in reads for part in (parts[read] if read in nested else (read,)))
+            for read in nested:
+                del found[read]
+            parts[operator.name] = reads
+        found[operator.name] = operator._replace(reads=reads)
+    return list(found.values())
+
+
+def _with_copies(operators: Sequence[Operator]) -> list[Operator]:
+    """Add copies where the layout of channels changes, and return all in running order."""
+    blocked: dict[str, bool] = {IMAGE: False}
+    shapes = {operator.name: operator.output for operator in operators}
+    found: list[Operator] = []
+    copies: dict[str, str] = {}
+    behind = max(operator.number for operator in operators) + 1
+    for operator in operators:
+        wants = _wants_blocks(operator, blocked)
+        reads = []
+        for read in operator.reads:
+            if blocked[read] != wants and read != IMAGE and shapes[read].height > 1:
+                if read not in copies:
+                    copies[read] = f"{read} copy"
+                    shape = _padded(shapes[read]) if wants else shapes[read]
+                    found.append(Operator(copies[read], _COPY, (read,), shape, behind + len(found)))
+                reads.append(copies[read])
+            else:
+                reads.append(read)
+        blocked[operator.name] = wants
+        output = _padded(operator.output) if wants else operator.output
+        found.append(operator._replace(reads=tuple(reads), output=output))
+    return running_order(found, operators[-1].name)
+
+
+def _wants_blocks(operator: Operator, blocked: Mapping[str, bool]) -> bool:
+    if operator.kind == LayerKind.CONV:
+        return True
+    if operator.output.channels % BLOCK:
+        return False
+    return operator.kind in _POOLS or (operator.kind in _KEEPS_LAYOUT and all(blocked[read] for read in operator.reads))
+
+
+def _padded(shape: Shape) -> Shape:
+    return shape._replace(channels=-(-shape.channels // BLOCK) * BLOCK)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Memory that tensors take in turn: of a shape, from its first to its last step."""
+
+    shape: Shape
+    size: int
+    born: int
+    uses: int
+    last: int = 0
+
+
+def _buffers(operators: Sequence[Operator], element_bytes: int) -> list[_Memory]:
+    """Return the memory that is taken, in order of birth; the result's is not among it."""
+    uses: dict[str, int] = {}
+    for operator in operators:
+        for read in operator.reads:
+            uses[read] = uses.get(read, 0) + 1
+    memory: dict[str, _Memory] = {}
+    found: list[_Memory] = []
+    free: list[_Memory] = []
+    for step, operator in enumerate(operators):
+        name, shape = operator.name, operator.output
+        if operator is not operators[-1]:
+            taken = _taken_over(shape, free)
+            if taken is None:
+                taken = _Memory(shape, _rounded(shape.elements * element_bytes), step, 0)
+                found.append(taken)
+            taken.uses += uses[name]
+            memory[name] = taken
+        for read in operator.reads:
+            if read in memory:
+                memory[read].uses -= 1
+                if not memory[read].uses:
+                    memory[read].last = step
+                    free.insert(0, memory[read])
+    return found
+
+
+def _taken_over(shape: Shape, free: list[_Memory]) -> _Memory | None:
+    for place, candidate in enumerate(free):
+        if candidate.shape == shape:
+            return free.pop(place)
+    return None
+
+
+def _stacked(buffers: Sequence[_Memory]) -> int:
+    """Return the height of buffers that get their places in order of birth, each in the gap that fits it best."""
+    height = 0
+    placed: list[tuple[int, _Memory]] = []
+    for buffer in buffers:
+        beside = sorted((offset, other.size) for offset, other in placed if other.last >= buffer.born)
+        gaps, top = [], 0
+        for offset, size in beside:
+            gaps.append((offset - top, top))
+            top = max(top, offset + size)
+        gaps.append((height - top, top))
+        fitting = [gap for gap in gaps if gap[0] >= buffer.size]
+        offset = min(fitting)[1] if fitting else top
+        placed.append((offset, buffer))
+        height = max(height, offset + buffer.size)
+    return height
+
+
+def _rounded(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,0 +1,108 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memnas_core.data import open_dataset
+from memnas_core.data.augmentation import Augmentation
+from memnas_core.export.card import facts, memory_column, model_card
+from memnas_core.export.check import CheckResult
+from memnas_core.export.images import calibration_images, check_images, normalised
+from memnas_core.export.model_file import Format, OpenedFile
+from memnas_core.export.store import find_trained
+from memnas_core.graph import Graph, Layer, LayerKind, Shape, lower
+from memnas_core.measure import measure
+from memnas_core.running_order import best_order
+from tests.core.export.conftest import SmallStore
+from tests.core.small_search import small_settings
+
+CHECK = CheckResult(359, 0.75, 0.7188, 340, 0.125, 4.0, 0.0021)
+OPENED = OpenedFile("a device", "a simulator", 3648, False, True, lambda image: image)
+
+
+def test_bytes_of_a_network_worked_by_hand() -> None:
+    """conv 3 -> 2 channels at 4x4 (image 48, output 32), pool (2), linear (5); batch norm folded."""
+    layers = (
+        Layer("conv", LayerKind.CONV, ("image",), 3, Shape(2, 4, 4), (3, 3)),
+        Layer("pool", LayerKind.GLOBAL_AVERAGE_POOL, ("conv",), 2, Shape(2, 1, 1)),
+        Layer("classifier", LayerKind.LINEAR, ("pool",), 2, Shape(5, 1, 1)),
+    )
+    graph = Graph(Shape(3, 4, 4), layers, "classifier")
+    column = memory_column(graph, graph, 1)
+    # Kernels 3 * 3 * 3 * 2 + 2 * 5 = 64 at one byte, biases 2 + 5 = 7 at four.
+    assert column.weights == 64 + 28
+    assert column.peaks == {"paper": 48, "sequential": 80, "minimum": 80}
+    assert column.arena == 80  # 48 and 32 are multiples of 16
+    assert memory_column(graph, graph, 4).weights == 4 * 64 + 28
+    assert memory_column(graph, graph, 4).peaks["sequential"] == 320
+
+
+def test_bytes_are_those_of_the_search(store: SmallStore) -> None:
+    trained = find_trained(store.path, "letters")
+    given = lower(trained.architecture, Shape(1, 8, 8), 10)
+    column = memory_column(given, best_order(given)[0], 4)
+    figures = measure(trained.architecture, Shape(1, 8, 8), 10, 4, 4)
+    assert column.peaks == {
+        "paper": figures.paper_bytes,
+        "sequential": figures.sequential_bytes,
+        "minimum": figures.minimum_bytes,
+    }
+    assert column.arena >= column.peaks["minimum"]
+
+
+def test_card_says_what_was_measured(store: SmallStore) -> None:
+    trained = find_trained(store.path, "letters")
+    ordered, least = best_order(lower(trained.architecture, Shape(1, 8, 8), 10))
+    untimed = replace(CHECK, median_seconds=None)
+    card = model_card(trained, ordered, least, Format.EXECUTORCH, True, ("digits.pte", 45_608), OPENED, untimed)
+    for words in (
+        "# digits.pte",
+        "ExecuTorch program in int8: 45,608 bytes",
+        f"`{trained.row.arch_id}`",
+        "channels last in memory",
+        "a device",
+        "| validation accuracy, as recorded | 0.8125 |",
+        "| test accuracy, as recorded | 0.6875 |",
+        "retrained from nothing for 7 epochs",
+        "a simulator, ran this file on 359 test images",
+        "differs by -0.0312",
+        "Latency was not measured",
+        "**3,648 bytes**",
+        "| training.epochs | 20 |",
+        "Apache-2.0",
+        "| executorch | - | ",
+        "scikit-learn",
+    ):
+        assert words in card
+    assert str(store.path) not in card  # a card goes to other people
+    timed = replace(OPENED, on_this_machine=True, planned_bytes=None)
+    card = model_card(trained, ordered, least, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
+    assert "2.100 ms, median of 359 runs on one thread" in card
+    assert "has no plan for activations" in card
+    inexact = replace(least, lower_bound=least.bytes - 16, exact=False)
+    card = model_card(trained, ordered, inexact, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
+    assert f"no order needs less than {least.bytes - 16:,} bytes" in card
+
+
+def test_facts_are_json(store: SmallStore) -> None:
+    trained = find_trained(store.path, f"letters/{store.chosen.arch_id}")
+    found = json.loads(facts(trained, int8=True))
+    assert found["arch_id"] == trained.row.arch_id
+    assert found["classes"] == list("0123456789")
+    assert found["test_accuracy"] is None
+    assert found["weights_and_activations"] == "int8"
+
+
+def test_images_are_normalised_as_in_training(store: SmallStore) -> None:
+    trained = find_trained(store.path, "letters")
+    data = open_dataset(trained.dataset)
+    pixels = torch.from_numpy(data.test.images[list(range(9))])
+    augment = Augmentation(data.info, small_settings(store.path).training, torch.device("cpu"))
+    torch.testing.assert_close(normalised(data.info, pixels), augment.normalise(pixels))
+    images, labels = check_images(trained)
+    assert images.shape == (359, 1, 8, 8)
+    assert labels.tolist() == data.test.labels.tolist()  # a small test split is taken whole
+    calibration = calibration_images(trained)
+    assert calibration.shape == (256, 1, 8, 8)
+    assert float(calibration.mean()) == pytest.approx(0, abs=0.05)

@@ -1,0 +1,127 @@
+"""`memnas export` as a person runs it."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from flows.cli import ENVIRONMENT, main
+from memnas_core.config import dump_settings
+from memnas_core.data import open_dataset, prepare_dataset
+from memnas_core.export import check
+from memnas_core.export.pt2_file import read_facts
+from memnas_core.result_folder import Chosen, SearchFolder
+from tests.core.small_search import START, SmallSearch, small_settings
+
+Memnas = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def memnas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Memnas:
+    """Return a function that runs the command in a folder with a finished search: exit code, output, errors."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    settings = small_settings(Path("store"))
+    (tmp_path / "params.yaml").write_text(dump_settings(settings))
+    data = prepare_dataset(settings.data, settings.search.seed, Path("store"), divisible_by=2)
+    folder = SearchFolder(Path("store/searches/digits"))
+    folder.begin(settings, replace(START, dataset=open_dataset(data).info))
+    search = SmallSearch(settings, folder)
+    search.write_round([0.5])
+    seed = search.rows[0].arch_id
+    folder.write_chosen(Chosen(seed, 0, 0.5, 0.25, None, START.started), search.job(seed, 0).path, {})
+    folder.write_metrics({})
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["memnas", "export", *arguments])
+        capfd.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capfd.readouterr()
+        assert isinstance(code, int)
+        return code, out, err
+
+    return run
+
+
+def exports() -> list[str]:
+    folder = Path("store/searches/digits/exports")
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_a_file_and_its_card(memnas: Memnas) -> None:
+    code, out, err = memnas("digits", "--format", "pt2")
+    assert (code, err) == (0, "")
+    file, card = exports()
+    assert file.startswith("digits-")
+    assert (Path(file).suffix, card) == (".pt2", f"{file}.md")
+    path = Path("store/searches/digits/exports") / file
+    assert "same class as the torch network: 359 of 359" in out
+    assert f"({path.stat().st_size:,} bytes)" in out
+    assert "difference +0.0000" in out
+    assert "| test accuracy, as recorded | 0.2500 |" in path.with_name(card).read_text()
+    assert json.loads(read_facts(path))["search"] == "digits"
+
+
+def test_int8_by_the_first_digits_of_an_id(memnas: Memnas, tmp_path: Path) -> None:
+    arch_id = next(iter(SearchFolder(Path("store/searches/digits")).rounds()))[0].winner_id
+    code, out, _ = memnas(arch_id[:5], "--format", "onnx", "--int8", "--output", str(tmp_path / "out"))
+    assert code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"digits-{arch_id}-int8.onnx",
+        f"digits-{arch_id}-int8.onnx.md",
+    ]
+    assert "accuracy: " in out
+    assert exports() == []
+
+
+def test_a_file_that_computes_something_else_is_not_kept(memnas: Memnas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "TOLERANCE", -1.0)  # then even equal scores differ too much
+    code, _, err = memnas("digits", "--format", "pt2")
+    assert code == 1
+    assert "expected the torch network's scores within" in err
+    assert exports() == []
+
+
+def test_without_the_extra(memnas: Memnas, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    code, _, err = memnas("digits", "--format", "onnx")
+    assert code == 2
+    assert err == (
+        "memnas: --format onnx: expected onnx, onnxscript, onnxruntime to be installed, found no onnxruntime; install "
+        "them with pip install 'memnas[export]'\n"
+    )
+    assert exports() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("digts", "--format", "onnx"), "the nearest: digits"),
+        (("digits/ffffffff", "--format", "onnx"), "expected a search or a trained candidate"),
+        (("digits", "--format", "tflite"), "'tflite' is not one of 'onnx', 'executorch', 'pt2'"),
+        (("digits",), "Missing option '--format'"),
+        (("digits", "--format", "onnx", "--set", "store=elsewhere"), "elsewhere: expected a store with searches"),
+    ],
+)
+def test_wrong_input(arguments: tuple[str, ...], words: str, memnas: Memnas) -> None:
+    code, _, err = memnas(*arguments)
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+    assert exports() == []
