@@ -14,6 +14,7 @@ from statistics import fmean
 import click
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from scipy.stats import kendalltau
 
 from experiments.plan import RESULTS, Plan, load_plan
@@ -139,13 +140,16 @@ def trend(points: Sequence[ChosenPoint], figure: Callable[[ChosenPoint], float])
 def notes(points: Sequence[ChosenPoint], convention: ActivationConvention) -> tuple[str, ...]:
     """Return whether memory and accuracy rise with lambda, by how much and over how many seeds; the paper's beside."""
     low, high = read_paper("figure5")
+    memory = trend(points, lambda point: point.total_bytes)
+    accuracy = trend(points, lambda point: point.test_accuracy)
     return (
         _sentence(
             f"Memory (weights and peak activations, convention {convention})",
-            trend(points, lambda point: point.total_bytes),
+            memory,
             lambda value: shown_bytes(round(value)),
         ),
-        _sentence("Test accuracy", trend(points, lambda point: point.test_accuracy), shown_percent),
+        _sentence("Test accuracy", accuracy, shown_percent),
+        *(_reason(points, *weights) for weights in sorted({*memory.falls, *accuracy.falls})),
         f"The paper states, for CIFAR-10, an error from {low['error_percent']} % at λ = {low['lambda']} down to "
         f"{high['error_percent']} % at λ = {high['lambda']}, and memory from {low['memory_mb']} MB to over "
         f"{high['memory_mb']} MB.",
@@ -167,6 +171,18 @@ def _sentence(subject: str, found: Trend, shown: Callable[[float], str]) -> str:
     return (
         f"{verdict}: {means} (means of {seeds} seeds; Kendall's tau with λ {found.tau:.2f}, n = "
         f"{sum(len(group) for group in found.groups)}; the ends differ by an amount {spread} the spread of seeds)."
+    )
+
+
+def _reason(points: Sequence[ChosenPoint], before: float, after: float) -> str:
+    """Say how much two neighbouring lambdas differ at all."""
+    chosen = {(point.accuracy_weight, point.seed): point.arch_id for point in points}
+    seeds = sorted({point.seed for point in points})
+    same = sum(chosen[before, seed] == chosen[after, seed] for seed in seeds)
+    return (
+        f"Why not from λ = {before:g} to {after:g}: {same} of {len(seeds)} seeds choose the same network at both. "
+        "Eq. 4 weighs the relative change of accuracy with λ, those of weights and of activations with 1 - λ each; at "
+        f"λ = {after:g} a tenth less of both is worth as much as {20 * (1 - after) / after:.0f} % of the accuracy."
     )
 
 
@@ -193,7 +209,11 @@ def draw(figure: Figure, points: Sequence[ChosenPoint], convention: ActivationCo
     draw_spread(error, errors.weights, errors.groups, BLUE, "o")
     draw_spread(memory, sizes.weights, sizes.groups, VERMILION, "s")
     finish(error, "test error, %", "λ")
-    finish(memory, f"weights + peak activations ({convention}), {name}", "λ", from_zero=True)
+    finish(memory, f"weights + peak activations ({convention}), {name}, log scale", "λ")
+    memory.set_yscale("log")
+    memory.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    memory.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    memory.yaxis.set_minor_locator(NullLocator())
     for axes in (error, memory):
         axes.set_xticks(errors.weights)
     seeds = len({point.seed for point in points})

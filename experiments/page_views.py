@@ -73,8 +73,15 @@ def text(name: str) -> Callable[[Line], str]:
 
 
 def megabytes(name: str) -> Callable[[Line], str]:
-    """Show bytes in MB with two digits, as the paper's tables do with one."""
-    return lambda line: f"{int(line[name]) / 1e6:.2f}" if line[name] else NONE
+    """Show bytes in MB with two digits, as the paper's tables do with one; below 0.1 MB the first two that count."""
+
+    def show(line: Line) -> str:
+        if not line[name]:
+            return NONE
+        size = int(line[name]) / 1e6
+        return f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"
+
+    return show
 
 
 def percent(name: str, digits: int = 1) -> Callable[[Line], str]:

@@ -10,8 +10,9 @@ from memnas_core.pictures.canvas import add_key, inner_axes, picture
 from memnas_core.pictures.look import ACCENT, BLUE, CHART_WIDTH, SOFT
 
 ROW_HEIGHT = 0.2  # inches
-NAMES_WIDTH = 2.75
+NAMES_WIDTH = 3.05
 PANELS = (("random", 1.0), ("rounds", 1.0), ("random", 0.5), ("rounds", 0.5))
+WITH_MEMORY = ", accuracy + exact memory"
 TITLES = {"random": "random split", "rounds": "next round"}
 
 
@@ -39,7 +40,8 @@ def table_svg(rows: Sequence[TableRow]) -> str:
             axes.set_xlim(-0.12, 1.0)
             axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", ".5", "", "1"])
             axes.set_ylim(-0.6, len(order) - 0.4)
-            axes.set_yticks(range(len(order)), order if number == 0 else [""] * len(order))
+            labels = [name.replace(WITH_MEMORY, " + exact memory") for name in order]
+            axes.set_yticks(range(len(order)), labels if number == 0 else [""] * len(order))
             axes.tick_params(axis="y", length=0)
             axes.set_title(f"{TITLES[split]}, λ = {accuracy_weight:g}")
             axes.set_xlabel("Kendall's tau")
@@ -61,7 +63,7 @@ def curve_svg(rows: Sequence[CurveRow]) -> str:
     names = [
         name
         for name in dict.fromkeys(row.controller for row in chosen)
-        if not name.endswith(", accuracy + exact memory") and name != "random order"
+        if not name.endswith(WITH_MEMORY) and name != "random order"
     ]
     styles = ("-", "--", ":", "-.")
 

@@ -221,7 +221,6 @@ def test_what_the_paper_printed() -> None:
     assert len(printed) == 6
 
 
-@pytest.mark.skipif(not (RESULTS / "table3.csv").exists(), reason="Table 3 has not been made in this checkout")
 @pytest.mark.parametrize(("split", "accuracy_weight"), [("random", 0.5), ("rounds", 1.0)])
 def test_rows_of_the_committed_table_come_from_the_committed_runs(split: str, accuracy_weight: float) -> None:
     benchmark = load_benchmark("minimum", RESULTS / "candidates.parquet")

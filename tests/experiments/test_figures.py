@@ -143,15 +143,20 @@ def test_the_sentences_of_figure_5_say_when_it_rises_and_when_not() -> None:
         *(chosen(0.5, seed, 0.80, 2000) for seed in (0, 1)),
         *(chosen(1.0, seed, 0.68 + 0.04 * seed, 3000) for seed in (0, 1)),
     ]
-    memory, accuracy, paper = figure5.notes(points, "minimum")
+    points[-1] = replace(points[-1], arch_id="y")
+    memory, accuracy, why, paper = figure5.notes(points, "minimum")
     assert "rises with λ from each value to the next: 1.0 kB at 0, 2.0 kB at 0.5, 3.0 kB at 1" in memory
     assert "n = 6" in memory
     assert "beyond the spread" in memory
     assert "rises from λ = 0 to 1, but not from 0.5 to 1: 65.00 % at 0, 80.00 % at 0.5, 70.00 % at 1" in accuracy
     assert "within the spread" in accuracy
+    assert "from λ = 0.5 to 1: 1 of 2 seeds choose the same network" in why
     assert "9.5 % at λ = 0 down to 4 % at λ = 1" in paper
     falling = [replace(point, total_bytes=5000 - point.total_bytes) for point in points]
-    assert "does not rise from λ = 0 to 1: 4.0 kB" in figure5.notes(falling, "minimum")[0]
+    said = figure5.notes(falling, "minimum")
+    assert "does not rise from λ = 0 to 1: 4.0 kB" in said[0]
+    # At λ = 0.5 Eq. 4 has 0.5 for accuracy and 0.5 for each memory term: 2 x 10 % of memory are worth 20 % of accuracy.
+    assert "λ = 0.5 a tenth less of both is worth as much as 20 % of the accuracy" in said[2]
 
 
 def test_trend_against_scipy() -> None:

@@ -191,7 +191,6 @@ def test_trainings_of_another_network_are_refused(trained: Trained) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-@pytest.mark.skipif(not (ROOT / TABLE).exists(), reason="Table 1 has not been made in this checkout")
 def test_the_committed_table_comes_from_the_committed_results() -> None:
     with (ROOT / TABLE).open(encoding="utf-8", newline="") as file:
         committed = list(csv.DictReader(file))
