@@ -74,8 +74,9 @@ def run_round(base: Architecture) -> Round:
     """Generate and measure all candidates of a base, with empty caches."""
     caches = (
         architecture._block_code,
+        measure._cell_figures,
         measure._block_peaks,
-        measure._part_peaks,
+        measure._end_peaks,
         block_arena._block_arena,
         block_arena.end_arena,
     )

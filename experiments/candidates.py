@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import Progress
@@ -114,7 +114,10 @@ def table_row(
         round=candidate.round,
         parent_id=candidate.parent_id or "",
         move=candidate.move,
-        **asdict(figures),
+        param_bytes=figures.param_bytes,
+        paper_bytes=figures.paper_bytes,
+        sequential_bytes=figures.sequential_bytes,
+        minimum_bytes=figures.minimum_bytes,
         accuracies=tuple(record.validation_accuracy for record in records),
         seconds=tuple(record.seconds for record in records),
         images_seen=tuple(record.images_seen for record in records),

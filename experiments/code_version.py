@@ -39,8 +39,9 @@ DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
         *(f"memnas_core.{name}" for name in ("encoding", "examples", "facts", "metric", "search")),
         *(
             f"memnas_core.{name}"
-            for name in ("arena_rules", "block_arena", "budget", "devices", "placement", "sharing")
+            for name in ("arena", "arena_rules", "block_arena", "budget", "devices", "placement", "running_order")
         ),
+        *(f"memnas_core.{name}" for name in ("runtime_arena", "sharing")),
         *(f"tasks.{name}" for name in ("conclude", "prepare", "round_steps", "session")),
         *("flows.round", "flows.search"),
     ),

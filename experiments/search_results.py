@@ -126,6 +126,7 @@ class SearchMetrics:
         device: What trained.
         torch: Version of torch.
         name: The search's name in the store; it digests settings and code.
+        arena_bytes: The arena that holds all its activations; null in results from before there was this figure.
     """
 
     arm: Arm
@@ -162,11 +163,14 @@ class SearchMetrics:
     device: str
     torch: str
     name: str
+    arena_bytes: int | None = None
 
     @property
     def activation_bytes(self) -> int:
-        """Peak activations under the convention that the search looked at."""
-        memory = MemoryFigures(self.param_bytes, self.paper_bytes, self.sequential_bytes, self.minimum_bytes)
+        """Activation memory under the convention that the search looked at."""
+        memory = MemoryFigures(
+            self.param_bytes, self.paper_bytes, self.sequential_bytes, self.minimum_bytes, self.arena_bytes
+        )
         return memory.activation_bytes(self.activation_convention)
 
 
@@ -272,6 +276,7 @@ def _metrics(key: SearchKey, search: SearchFolder, rows: Sequence[CandidateRow])
         device=training.device,
         torch=dict(start.versions)["torch"],
         name=search.path.name,
+        arena_bytes=row.arena_bytes,
     )
 
 

@@ -2,17 +2,22 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from memnas_core.config import Settings
-from memnas_core.export.model_file import Format
+from memnas_core.export.model_file import ExportError, Format
+
+if TYPE_CHECKING:
+    from memnas_core.export.model_file import OpenedFile
+    from memnas_core.export.store import TrainedNetwork
 
 
 def export_network(settings: Settings, target: str, wanted: Format, int8: bool, output: Path | None) -> Path:
     """Write a network and its card, and say on the terminal what was measured.
 
-    Both files appear when the check has passed, or neither does.
+    Both files appear when the check has passed, or neither does. They stay where they are beyond the search's budget.
 
     Args:
         settings: Name the store.
@@ -26,7 +31,8 @@ def export_network(settings: Settings, target: str, wanted: Format, int8: bool, 
 
     Raises:
         InputError: There is no such network, or the packages for the format are missing.
-        ExportError: The format cannot take the network, or the file does not compute what the network computes.
+        ExportError: The format cannot take the network, the file does not compute what the network computes, or is
+            beyond the budget of the search.
         StorageError: The files cannot be written.
     """
     from memnas_core.export.model_file import check_extra
@@ -40,11 +46,13 @@ def export_network(settings: Settings, target: str, wanted: Format, int8: bool, 
     click.echo(f"Network {trained.row.arch_id} of search {trained.search} as {wanted}{', int8' if int8 else ''} ...")
 
     from memnas_core.deployed import deploy
+    from memnas_core.export.budget_check import check_budget, search_budget
     from memnas_core.export.card import facts, model_card
     from memnas_core.export.check import check_file
     from memnas_core.export.formats import open_file, write_file
     from memnas_core.export.images import calibration_images, check_images
     from memnas_core.export.model_file import export_errors
+    from memnas_core.export.prediction import predicted_bytes
     from memnas_core.jobs import load_network
     from memnas_core.storage import replacing, storage_errors
 
@@ -63,14 +71,47 @@ def export_network(settings: Settings, target: str, wanted: Format, int8: bool, 
             result = check_file(opened, network, images, labels, exact=not int8)
         card = model_card(trained, deployed.graph, least, wanted, int8, (name, len(content)), opened, result)
         card_file.write_text(card, encoding="utf-8")
-    click.echo(f"{opened.ran_by}, ran it on {result.images} test images:")
-    click.echo(f"  same class as the torch network: {result.same_classes} of {result.images}")
+    predicted = predicted_bytes(wanted, deployed.graph, int8)
+    activations = _activations(opened, predicted)
+    click.echo(f"Card: {folder / name}.md")
+    click.echo(f"File: {folder / name}")
+    click.echo(f"  bytes: {len(content):,}")
+    click.echo(f"  activations: {activations.words}")
     click.echo(
-        f"  accuracy: {result.file_accuracy:.4f}, the torch network's {result.torch_accuracy:.4f}, difference "
+        f"  {opened.ran_by}, gives the class of the torch network to {result.same_classes} of {result.images} test "
+        "images"
+    )
+    click.echo(
+        f"  accuracy on them: {result.file_accuracy:.4f}, the torch network's {result.torch_accuracy:.4f}, difference "
         f"{result.accuracy_difference:+.4f}"
     )
-    if opened.planned_bytes is not None:
-        click.echo(f"  activation memory by the file's own plan: {opened.planned_bytes:,} bytes")
-    click.echo(f"File: {folder / name} ({len(content):,} bytes)")
-    click.echo(f"Card: {folder / name}.md")
+    check = check_budget(search_budget(trained.settings), len(content), activations.bytes)
+    click.echo(f"  budget of search {trained.search}: {check}")
+    if check.beyond:
+        raise ExportError(
+            f"{folder / name}: expected a file within the budget of search {trained.search}, found "
+            f"{' and '.join(str(use) for use in check.beyond)}; the file is kept{_advice(trained, int8)}"
+        )
     return folder / name
+
+
+class _Activations(NamedTuple):
+    """Bytes of activations, None where nobody knows, and words for them."""
+
+    bytes: int | None
+    words: str
+
+
+def _activations(opened: "OpenedFile", predicted: int | None) -> _Activations:
+    if opened.planned_bytes is not None:
+        return _Activations(opened.planned_bytes, f"{opened.planned_bytes:,} bytes planned for {opened.runtime}")
+    if predicted is not None:
+        return _Activations(predicted, f"{predicted:,} bytes predicted; {opened.runtime} tells no plan")
+    return _Activations(None, f"unknown; {opened.runtime} tells no plan")
+
+
+def _advice(trained: "TrainedNetwork", int8: bool) -> str:
+    """Return what to do about a file that is too large."""
+    if not int8 and trained.settings.get("objective.weight_bytes") == "1":
+        return "; the search counted int8 weights: add --int8"
+    return "; a file has more in it than weights: export a smaller candidate, or search with a lower limit"

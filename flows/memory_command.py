@@ -217,7 +217,7 @@ def _answered(network: Network, question: Question) -> Answer:
     if question.limit is not None:
         shapes = graph.shapes()
         verdicts = {name: judge_table(table, shapes, question.limit) for name, table in report.tables.items()}
-        verdicts["arena"] = judge_arena(arena.plan, shapes, question.limit)
+        verdicts["arena"] = judge_arena(arena.plan, arena.shapes, question.limit)
     params_fit = None if question.param_limit is None else report.param_bytes <= question.param_limit
     return Answer(report, arena, stored.total, verdicts, params_fit)
 

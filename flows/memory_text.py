@@ -83,7 +83,7 @@ def _described(arena: ArenaReport) -> str:
     rules, plan = arena.rules, arena.plan
     order = "of minimum" if arena.order == "minimum" else "as written"
     parts = [
-        f"layers in the order {order}",
+        f"{'operators of ExecuTorch' if arena.operators == 'executorch' else 'layers'} in the order {order}",
         f"alignment {plan.alignment}",
         "element-wise layers in place" if rules.in_place else "nothing in place",
         "concatenations written directly" if rules.direct_concats else "concatenations copied",

@@ -1,11 +1,15 @@
 """The arena of one network, and which tensors make its peak."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from memnas_core.arena import ArenaPlan, plan_shared
-from memnas_core.arena_rules import ArenaRules, LayerRoles, roles_of, shared_graph
+from memnas_core.arena_rules import ArenaRules, shared_graph
+from memnas_core.block_arena import ARENA
 from memnas_core.graph import Graph
-from memnas_core.memory_report import DescribedGraph, LayerGraph, LiveTensor, MemoryReport, PeakStep
+from memnas_core.memory_report import DescribedGraph, LiveTensor, MemoryReport, PeakStep
+from memnas_core.runtime_arena import runtime_graph
+from memnas_core.sharing import SharedGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +19,19 @@ class ArenaReport:
     Attributes:
         plan: The arena.
         rules: What the runtime does.
+        operators: `executorch` where the arena holds what ExecuTorch makes of an architecture's layers, as the
+            convention `arena` of a search does; `layers` where it holds a torch network's layers as they are.
         order: Whose order the layers run in: `minimum`, or `sequential` for the order in which they are written.
+        shapes: Of every tensor.
         at_peak: The first step that has most bytes in memory. Memory that tensors share is in it once, under the
             name of the tensor that takes all of it.
     """
 
     plan: ArenaPlan
     rules: ArenaRules
+    operators: str
     order: str
+    shapes: Mapping[str, tuple[int, ...]]
     at_peak: PeakStep
 
     def document(self) -> dict[str, object]:
@@ -32,6 +41,7 @@ class ArenaReport:
             "lower_bound_bytes": self.plan.lower_bound,
             "is_optimal": self.plan.is_optimal,
             "alignment": self.plan.alignment,
+            "operators": self.operators,
             "order": self.order,
             "rules": asdict(self.rules),
             "at_peak": asdict(self.at_peak),
@@ -59,14 +69,26 @@ def arena_report(
         alignment: Every offset is a multiple of so many bytes.
     """
     running = [layer for step in report.tables[order].steps for layer in step]
-    shared = shared_graph(graph.plain(), graph.sizes(activation_bytes), graph_roles(graph), rules, running, alignment)
+    shapes: Mapping[str, tuple[int, ...]]
+    if isinstance(graph, Graph):
+        operators = "executorch"
+        shared, shapes = _operators(graph, rules, activation_bytes, running, alignment)
+    else:
+        operators, shapes = "layers", graph.shapes()
+        layers, sizes = graph.plain(), graph.sizes(activation_bytes)
+        shared = shared_graph(layers, sizes, graph.roles(), rules, running, alignment)
     plan = plan_shared(shared, alignment)
-    return ArenaReport(plan, rules, order, _peak_step(plan, graph))
+    return ArenaReport(plan, rules, operators, order, shapes, _peak_step(plan, shapes))
 
 
-def graph_roles(graph: Graph | DescribedGraph) -> LayerRoles:
-    """Return what the layers of a graph are."""
-    return roles_of(graph) if isinstance(graph, Graph) else graph.roles()
+def _operators(
+    graph: Graph, rules: ArenaRules, activation_bytes: int, running: Sequence[str], alignment: int
+) -> tuple[SharedGraph, Mapping[str, tuple[int, ...]]]:
+    """Return what a runtime makes of an architecture, and the shapes of its tensors."""
+    by_name = {layer.name: layer for layer in graph.layers}
+    ordered = replace(graph, layers=tuple(by_name[name] for name in running))
+    made = runtime_graph(ordered, replace(ARENA, rules=rules, alignment=alignment), activation_bytes)
+    return shared_graph(made.layers, made.sizes, made.roles, rules, alignment=alignment), made.shapes
 
 
 def used_in_steps(plan: ArenaPlan) -> list[int]:
@@ -82,8 +104,8 @@ def used_in_steps(plan: ArenaPlan) -> list[int]:
     return used
 
 
-def _peak_step(plan: ArenaPlan, graph: LayerGraph) -> PeakStep:
-    used, shapes = used_in_steps(plan), graph.shapes()
+def _peak_step(plan: ArenaPlan, shapes: Mapping[str, tuple[int, ...]]) -> PeakStep:
+    used = used_in_steps(plan)
     step = used.index(max(used)) + 1
     alive = sorted((piece for piece in plan.reserved() if piece.born <= step <= piece.last), key=lambda p: -p.bytes)
     tensors = tuple(LiveTensor(piece.tensor, tuple(shapes[piece.tensor]), piece.bytes) for piece in alive)

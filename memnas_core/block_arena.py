@@ -21,9 +21,10 @@ goes out of a part has to lie in the middle. Every offset is a sum of rounded si
 is aligned.
 
 A block's layout does not depend on its resolution: all its tensors grow with the pixels of its output. It is found
-for one pixel and cached, as long as the filters of so many pixels are a multiple of the alignment.
+for one pixel and cached, as long as the bytes of so many pixels of every tensor are a multiple of the alignment.
 
-Source: our own; `memnas_core.placement` finds the layouts.
+Source: our own; `memnas_core.placement` finds the layouts, `memnas_core.runtime_arena` says what a layer becomes at run
+time, and plans the same arena for a whole network.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,26 +33,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from memnas_core.architecture import Block, Cell
-from memnas_core.arena_rules import ArenaRules, roles_of, shared_graph
-from memnas_core.graph import IMAGE, Graph, Shape, lower_block
+from memnas_core.graph import IMAGE, Layer, Shape, lower_block
 from memnas_core.placement import Buffer, place, used_bytes
-from memnas_core.running_order import best_order
+from memnas_core.runtime_arena import EXECUTORCH_PLANNED, INDEX_BYTES, operators
 
-
-class ArenaModel(NamedTuple):
-    """What the convention `arena` plans for.
-
-    Attributes:
-        rules: What the runtime does with the memory of activations.
-        alignment: Every offset is a multiple of so many bytes.
-    """
-
-    rules: ArenaRules
-    alignment: int
-
-
-ARENA = ArenaModel(ArenaRules(in_place=True, direct_concats=False, counts_inputs=True, counts_outputs=True), 16)
-"""The runtime behind the convention `arena`; layers run in the order of `minimum`."""
+ARENA = replace(EXECUTORCH_PLANNED, separate_relu=False)
+"""The runtime behind the convention `arena`: ExecuTorch with the plan that `memnas export` writes, layers in the order
+of `minimum`. A ReLU that overwrites takes no memory beyond its convolution's, so that both are one operator here."""
 
 
 class PartArena(NamedTuple):
@@ -66,121 +54,144 @@ class PartArena(NamedTuple):
     lower_bound: int
 
 
+class PlannedBlock(NamedTuple):
+    """A block as its arena depends on it.
+
+    Attributes:
+        cells: Its cells, or others whose operators make tensors of the same sizes.
+        stride: Its stride.
+        filters: The paper's F.
+        in_channels: Channels of what enters it, a multiple of F.
+        order: Its layers in running order, by their places in the lowered block.
+    """
+
+    cells: tuple[Cell, ...]
+    stride: int
+    filters: int
+    in_channels: int
+    order: tuple[int, ...]
+
+
 def largest(parts: Iterable[PartArena]) -> PartArena:
     """Return the arena of a chain of parts."""
     sizes, bounds = zip(*parts, strict=True)
     return PartArena(max(sizes), max(bounds))
 
 
-def block_arena(
-    cells: tuple[Cell, ...], stride: int, filters: int, in_channels: int, output: tuple[int, int], element_bytes: int
-) -> PartArena:
+def block_arena(block: PlannedBlock, output: tuple[int, int], element_bytes: int) -> PartArena:
     """Return the arena of a block.
 
     Args:
-        cells: Its cells.
-        stride: Its stride.
-        filters: The paper's F.
-        in_channels: Channels of what enters it, a multiple of F.
+        block: The block.
         output: Height and width of what leaves it.
         element_bytes: Bytes of one activation.
     """
-    scale = output[0] * output[1] * element_bytes
-    if filters * scale % ARENA.alignment == 0:
-        one = _block_arena(cells, stride, filters, in_channels, (1, 1), 1, 1)
-        return PartArena(one.bytes * scale, one.lower_bound * scale)
-    return _block_arena(cells, stride, filters, in_channels, output, element_bytes, ARENA.alignment)
+    pixels = output[0] * output[1]
+    if not any(block.filters * pixels * width % ARENA.alignment for width in (element_bytes, INDEX_BYTES)):
+        one = _block_arena(block, (1, 1), element_bytes, 1)
+        return PartArena(one.bytes * pixels, one.lower_bound * pixels)
+    return _block_arena(block, output, element_bytes, ARENA.alignment)
 
 
 @lru_cache(maxsize=1 << 14)
-def _block_arena(
-    cells: tuple[Cell, ...],
-    stride: int,
-    filters: int,
-    in_channels: int,
-    output: tuple[int, int],
-    element_bytes: int,
-    alignment: int,
-) -> PartArena:
-    shape = Shape(in_channels, output[0] * stride, output[1] * stride)
-    fragment = lower_block(Block(cells, stride), filters, IMAGE, shape, 0)
-    inner = replace(ARENA.rules, counts_inputs=True, counts_outputs=True)
-    return _planned(Graph(shape, fragment.layers, fragment.output), inner, element_bytes, alignment)
+def _block_arena(block: PlannedBlock, output: tuple[int, int], element_bytes: int, alignment: int) -> PartArena:
+    shape = Shape(block.in_channels, output[0] * block.stride, output[1] * block.stride)
+    layers = lower_block(Block(block.cells, block.stride), block.filters, IMAGE, shape, 0).layers
+    return _part_arena([layers[place] for place in block.order], IMAGE, shape, element_bytes, alignment)
 
 
 @lru_cache
-def end_arena(part: Graph, element_bytes: int, *, is_first: bool) -> PartArena:
-    """Return the arena of a network's first part, which reads the image, or of its last, which writes the output."""
-    rules = ARENA.rules
-    rules = replace(rules, counts_outputs=True) if is_first else replace(rules, counts_inputs=True)
-    return _planned(part, rules, element_bytes, ARENA.alignment)
+def end_arena(layers: tuple[Layer, ...], source: str, shape: Shape, element_bytes: int) -> PartArena:
+    """Return the arena of a network's first part, which reads the image, or of its last, which writes the output.
+
+    Args:
+        layers: Its layers, of which each reads what the one before writes.
+        source: The tensor that enters it.
+        shape: Its shape.
+        element_bytes: Bytes of one activation.
+    """
+    return _part_arena(layers, source, shape, element_bytes, ARENA.alignment)
 
 
-def _planned(part: Graph, rules: ArenaRules, element_bytes: int, alignment: int) -> PartArena:
-    return ended(*_buffers(part, rules, element_bytes, alignment))
+def _part_arena(layers: Sequence[Layer], source: str, shape: Shape, element_bytes: int, alignment: int) -> PartArena:
+    return ended(*_buffers(layers, source, shape, element_bytes, alignment))
+
+
+class _Memory:
+    """Memory that a tensor, and those that overwrite it, take in turn."""
+
+    __slots__ = ("born", "last", "size")
+
+    def __init__(self, size: int, born: int) -> None:
+        self.size = size
+        self.born = born
+        self.last = born
 
 
 def _buffers(
-    part: Graph, rules: ArenaRules, element_bytes: int, alignment: int
-) -> tuple[list[Buffer], tuple[int | None, int | None]]:
-    """Return the buffers of a part in its best order, and the numbers of those that come in and go out."""
-    ordered, _ = best_order(part, element_bytes)
-    sizes = ordered.sizes(element_bytes)
-    shared = shared_graph(ordered.plain(), sizes, roles_of(ordered), rules, alignment=alignment)
-    end = max(len(ordered.layers), 1)
-    born = {IMAGE: 1} | {layer.name: step for step, layer in enumerate(ordered.layers, start=1)}
-    until = dict.fromkeys(sizes, end)  # what nothing reads lives to the end
-    until |= {name: step for step, layer in enumerate(ordered.layers, start=1) for name in layer.inputs}
-    tenants = shared.tenants()
-    buffers = [
-        Buffer(
-            -(-sizes[home] // alignment) * alignment,
-            min(born[name] for name in names),
-            max(until[name] for name in names),
-        )
-        for home, names in tenants.items()
-    ]
-    number = {home: place for place, home in enumerate(tenants)}
-    first, last = (
-        number[shared.homes[name].tensor] if name in shared.homes else None for name in (IMAGE, ordered.output)
-    )
-    return buffers, (first, last)
+    layers: Sequence[Layer], source: str, shape: Shape, element_bytes: int, alignment: int
+) -> tuple[list[Buffer], tuple[int, int]]:
+    """Return the buffers of a part in its running order, and the numbers of those that come in and go out.
+
+    The same as `memnas_core.arena_rules.shared_graph` finds under the rules of `ARENA`, without the names.
+    """
+    made = [operator for layer in layers for operator in operators(layer, ARENA, element_bytes)]
+    until = {name: step for step, operator in enumerate(made, start=1) for name in operator.reads}
+    end = max(len(made), 1)
+    memory = {source: _Memory(shape.elements * element_bytes, 1)}
+    memory[source].last = until.get(source, end)  # what nothing reads lives to the end
+    distinct, indices = [memory[source]], []
+    for step, (name, reads, output, is_elementwise, index_bytes) in enumerate(made, start=1):
+        size = output.elements * element_bytes
+        own = None
+        if is_elementwise:
+            own = next((memory[read] for read in reads if until[read] == step and memory[read].size == size), None)
+        if own is None:
+            own = _Memory(size, step)
+            distinct.append(own)
+        own.last = until.get(name, end)
+        memory[name] = own
+        if index_bytes:
+            indices.append(Buffer(-(-index_bytes // alignment) * alignment, step, step))
+    buffers = [Buffer(-(-one.size // alignment) * alignment, one.born, one.last) for one in distinct]
+    output_name = layers[-1].name if layers else source
+    return buffers + indices, (0, distinct.index(memory[output_name]))
 
 
-def ended(buffers: Sequence[Buffer], ends: tuple[int | None, int | None]) -> PartArena:
+def ended(buffers: Sequence[Buffer], ends: tuple[int, int]) -> PartArena:
     """Return a small arena in which two buffers lie at its ends.
 
-    First fit in two orders reached the lower bound in all of 1,372 blocks of random rounds; the search is there for
-    what it misses.
+    First fit reaches the lower bound in nearly all blocks; the search is there for what it misses.
 
     Args:
         buffers: What is to be placed.
-        ends: Numbers of the buffer that comes in and of the one that goes out, which may be the same; None: none does.
+        ends: Numbers of the buffer that comes in and of the one that goes out, which may be the same.
     """
-    bound = max(used_bytes(buffers))
-    if _stacks(buffers, ends, bound):
+    used = used_bytes(buffers)
+    bound = max(used)
+    if _stacks(buffers, used, ends, bound):
         return PartArena(bound, bound)
     return PartArena(min(_searched(buffers, *ends, bound), _apart(buffers, *ends)), bound)
 
 
-def _stacks(buffers: Sequence[Buffer], ends: tuple[int | None, int | None], height: int) -> bool:
+def _stacks(buffers: Sequence[Buffer], used: Sequence[int], ends: tuple[int, int], height: int) -> bool:
     """Return whether first fit stays within a height, with the two buffers at its ends."""
-    used = used_bytes(buffers)
     first, last = ends
-    numbers = range(len(buffers))
-    by_size = sorted(numbers, key=lambda i: -buffers[i].size)
+    top = height - buffers[last].size
+    by_size = sorted(range(len(buffers)), key=lambda i: -buffers[i].size)
     widest = sorted(range(1, len(used) + 1), key=lambda step: -used[step - 1])
     by_breadth = list(dict.fromkeys(i for t in widest for i in by_size if buffers[i].born <= t <= buffers[i].last))
+    if _fits(buffers, by_breadth, {last: 0, first: 0}, height):  # most do
+        return True
     by_area = sorted(by_size, key=lambda i: -buffers[i].size * (buffers[i].last - buffers[i].born + 1))
-    top = height - (buffers[last].size if last is not None else 0)
-    attempts = ((by_breadth, 0), (by_area, top), (by_breadth, top), (by_area, 0))
-    return any(_fits(buffers, order, {last: offset, first: 0}, height) for order, offset in attempts)
+    others = ((by_area, top), (by_breadth, top), (by_area, 0))
+    return any(_fits(buffers, order, {last: offset, first: 0}, height) for order, offset in others)
 
 
-def _fits(buffers: Sequence[Buffer], order: Sequence[int], given: Mapping[int | None, int], height: int) -> bool:
+def _fits(buffers: Sequence[Buffer], order: Sequence[int], given: Mapping[int, int], height: int) -> bool:
     """Return whether first fit stays within a height, some buffers having their offsets already."""
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first and last step of what has a place
-    for i in (*(i for i in given if i is not None), *(i for i in order if i not in given)):
+    for i in (*given, *(i for i in order if i not in given)):
         size, born, until = buffers[i]
         top, fixed = 0, given.get(i)
         for offset, end, theirs, gone in sorted(placed):
@@ -198,7 +209,7 @@ def _fits(buffers: Sequence[Buffer], order: Sequence[int], given: Mapping[int | 
     return True
 
 
-def _searched(buffers: Sequence[Buffer], first: int | None, last: int | None, bound: int) -> int:
+def _searched(buffers: Sequence[Buffer], first: int, last: int, bound: int) -> int:
     """Return the height of a layout with two buffers at its ends, found by search.
 
     A ballast that is in memory with the first buffer alone and fills the rest of the height puts that buffer at an
@@ -210,10 +221,9 @@ def _searched(buffers: Sequence[Buffer], first: int | None, last: int | None, bo
     for _ in range(3):
         loaded = list(later)
         for number, step in ((first, 1), (last, end)):
-            if number is not None:
-                size, born, until = loaded[number]
-                loaded[number] = Buffer(size, min(born, step), max(until, step))
-                loaded.append(Buffer(height - size, step, step))
+            size, born, until = loaded[number]
+            loaded[number] = Buffer(size, min(born, step), max(until, step))
+            loaded.append(Buffer(height - size, step, step))
         found = _height(loaded)
         if found <= height:
             return height
@@ -221,9 +231,9 @@ def _searched(buffers: Sequence[Buffer], first: int | None, last: int | None, bo
     return sum(buffer.size for buffer in buffers)
 
 
-def _apart(buffers: Sequence[Buffer], first: int | None, last: int | None) -> int:
+def _apart(buffers: Sequence[Buffer], first: int, last: int) -> int:
     """Return the height with the two buffers at the ends and all others between them, which always works."""
-    ends = {number for number in (first, last) if number is not None}
+    ends = {first, last}
     between = [buffer for number, buffer in enumerate(buffers) if number not in ends]
     return _height(between) + sum(buffers[number].size for number in ends)
 

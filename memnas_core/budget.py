@@ -6,7 +6,7 @@ fits. The first base is trimmed in the same way where it does not fit.
 """
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from memnas_core.config import NetworkSettings, ObjectiveSettings
 from memnas_core.devices import devices
 from memnas_core.errors import SettingsError
 from memnas_core.graph import Shape
-from memnas_core.grow_trim import Candidate, Move, apply, edge_cuts, trims
+from memnas_core.grow_trim import Candidate, Move, MoveKind, apply, edge_cuts, trims
 from memnas_core.measure import MemoryFigures, measure
 
 Measuring = Callable[[Architecture], MemoryFigures]
@@ -113,26 +113,29 @@ def fits(memory: MemoryFigures, objective: ObjectiveSettings) -> bool:
 
 
 def smallest_architecture(strides: Sequence[int], filters: int) -> Architecture:
-    """Return the architecture that needs least of everything: in each block one cell with one identity.
+    """Return the architecture that needs least of everything: in each block one cell with one layer without weights.
 
+    That layer is an average pooling in blocks of stride 2 and an identity in the others, where it is no layer at all.
     It has the fewest weights, the lowest activations under every convention, and so the lowest sum, of all
     architectures with these strides and filters. Let F be the filters:
 
     - Weights. Every network has the same stem, and a classifier that reads at least F channels, since a block's output
-      joins cells of F or 2F channels. This one has nothing else: an identity has no weights, and what enters a block
-      has F channels already.
-    - Activations. In this network one layer runs at a time and alone: the stem, a subsampling in each block of stride
-      2 (in one of stride 1 there is no layer at all), the pool and the classifier. Any other network has the stem too,
-      a pool and a classifier with at least as many channels; and in a block of stride 2 some layer that reads a
-      tensor of the input's resolution, of at least F channels, and writes one of lower resolution: half of it in one
-      direction or in both, again with F channels or more. While that runs, both are in memory, and neither can lie in
-      the other, as an element-wise layer alone may write in place. So whatever this network needs in a step any other
-      one needs in some step, under `sequential`, `minimum` and `arena`.
+      joins cells of F or 2F channels. This one has nothing else: neither layer has weights, and what enters a block has
+      F channels already.
+    - Activations. In this network one layer runs at a time and alone: the stem, a pooling in each block of stride 2,
+      the pool and the classifier. Any other network has the stem too, a pool and a classifier with at least as many
+      channels; and in a block of stride 2 some layer that reads a tensor of the input's resolution, of at least F
+      channels, and writes one of lower resolution: half of it in one direction or in both, again with F channels or
+      more. While that runs, both are in memory, and neither can lie in the other, as an element-wise layer alone may
+      write in place. So whatever this network needs in a step any other one needs in some step, under `sequential`,
+      `minimum` and `arena`. Under the first two an identity of stride 2 would do as well; at run time it takes rows
+      first, half of its input, and a max pooling writes an index.
     - Under `paper` a tensor dies in the step in which its last reader's output appears, so that this network never
       holds two tensors. The largest is the image, the stem's output or the classifier's; any other network holds these.
     """
-    cell = Cell(Branch(0, Operation.IDENTITY), None, Combiner.SUM, included=True)
-    return Architecture(tuple(Block((cell,), stride) for stride in strides), filters)
+    operations = [Operation.IDENTITY if stride == 1 else Operation.AVERAGE_POOL_3X3 for stride in strides]
+    cells = [Cell(Branch(0, operation), None, Combiner.SUM, included=True) for operation in operations]
+    return Architecture(tuple(Block((cell,), stride) for cell, stride in zip(cells, strides, strict=True)), filters)
 
 
 def check_budget(network: NetworkSettings, objective: ObjectiveSettings, input_shape: Shape, classes: int) -> None:
@@ -171,7 +174,8 @@ def fitted_seed(
     """Trim the first base until it fits, with the trim that leaves the least excess each time.
 
     Of trims that leave as much, the one that leaves the larger network comes first if it fits, else the smaller one,
-    then the one that is enumerated first.
+    then the one that is enumerated first. Trimming ends at identities. Where these don't fit, but the smallest
+    architecture does, which has poolings for some of them, further moves lead there.
 
     Returns:
         The base and the moves that made it. It does not fit only where nothing does.
@@ -187,10 +191,26 @@ def fitted_seed(
                 total = memory.param_bytes + memory.activation_bytes(objective.activation_convention)
                 options.append((beyond, total if beyond else -total, place, move, trimmed))
         if not options:
+            smallest = smallest_architecture([block.stride for block in seed.blocks], seed.filters)
+            if fits(measured(smallest), objective):
+                moves += _from_identities(seed)
+                seed = smallest
             break
         _, _, _, move, seed = min(options, key=lambda option: option[:3])
         moves.append(move)
     return seed, tuple(moves)
+
+
+def _from_identities(bare: Architecture) -> Iterator[Move]:
+    """Yield the moves from one identity a block to the smallest architecture."""
+    pooling = Branch(0, Operation.AVERAGE_POOL_3X3)
+    yield Move(MoveKind.GROW, added=Cell(pooling, pooling, Combiner.SUM, included=True))
+    for number, block in enumerate(bare.blocks, start=1):
+        if block.stride == 1:
+            yield Move(MoveKind.TRIM_CELL, number, 2)
+        else:
+            yield Move(MoveKind.TRIM_CELL, number, 1)
+            yield Move(MoveKind.CUT_EDGE, number, 1, 2)
 
 
 def trimmed_to_fit(

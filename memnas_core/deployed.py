@@ -15,14 +15,14 @@ class DeployedNetwork(nn.Module):
     """A classifier for inference alone; made by `deploy`.
 
     It computes what the trained network computes, up to the rounding of folded weights. A tensor is dropped as soon
-    as its last reader has run, so that the memory in use follows `graph`, and whatever is exported from this module
-    has its layers in this order.
+    as its last reader has run, and whatever is exported from this module has its layers in the order of `graph`.
 
     Attributes:
         graph: The layers in running order.
         least: The peak of this order, in float32 and at batch 1, and whether no order needs less.
-        layers: The module of each layer. A convolution is a convolution with a bias and a ReLU that overwrites its
-            result; exporters make of that what their runtime can.
+        layers: The module of each layer. A convolution is a convolution with a bias and a ReLU. The ReLU does not
+            overwrite here: around a tensor that is overwritten, torch's export moves a subsampling, which is a view,
+            to its first reader, and the order would be lost. Runtimes fuse the two, or overwrite by themselves.
     """
 
     def __init__(self, graph: Graph, least: LeastPeak, layers: nn.ModuleDict) -> None:
@@ -73,9 +73,9 @@ def _folded(module: nn.Module) -> nn.Module:
     """Copy a layer, batch norm folded into the convolution before it."""
     if not isinstance(module, nn.Sequential):
         return copy.deepcopy(module).eval()
-    convolution, batch_norm, activation = copy.deepcopy(module).eval()
+    convolution, batch_norm, _ = copy.deepcopy(module).eval()
     assert isinstance(convolution, nn.Conv2d), "the one sequence of modules in a network"
     assert isinstance(batch_norm, nn.BatchNorm2d), "the one sequence of modules in a network"
     folded = fuse_conv_bn_eval(convolution, batch_norm)
     folded.weight.data = folded.weight.data.contiguous()
-    return nn.Sequential(folded, activation)
+    return nn.Sequential(folded, nn.ReLU())

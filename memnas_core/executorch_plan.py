@@ -5,7 +5,11 @@
 ExecuTorch's own planner gives every tensor memory of its own and puts tensors into a few shared objects, the largest
 first. Here additions and ReLUs write over an input that nothing needs any more, and offsets are those of
 `memnas_core.placement`. The program is the same, its tensors lie elsewhere. In-place is safe for the portable
-operators: they read an element of each input before they write the same element of the output.
+operators: they read an element of each input before they write the same element of the output. So does the addition
+of CMSIS-NN, in each of its three versions (plain C, DSP and vector instructions): it reads up to four elements of each
+input, writes those of the output, and goes on.
+
+The scratch memory that a Cortex-M kernel asks for is an argument that no step writes. It is needed in that one step.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,8 +20,8 @@ from torch.fx import GraphModule, Node
 from memnas_core.arena import plan_shared
 from memnas_core.arena_rules import ArenaRules, LayerRoles, shared_graph
 
-IN_PLACE = ("aten::relu", "aten::add")
-"""Operators whose portable kernels may write over an input of the output's size."""
+IN_PLACE = ("aten::relu", "aten::add", "cortex_m::quantized_add")
+"""Operators whose kernels may write over an input of the output's size."""
 
 RULES = ArenaRules(in_place=True, direct_concats=False, counts_inputs=True, counts_outputs=True)
 
@@ -78,8 +82,11 @@ def plan_memory(
 
 def _is_step(node: Node) -> bool:
     """Return whether a node reads or writes tensors; others reserve memory, or rename what there is."""
-    renames = getattr(node.target, "__name__", "") in ("alloc", "getitem", "view")
-    return node.op == "output" or (node.op == "call_function" and not renames)
+    return node.op == "output" or (node.op == "call_function" and _name(node) not in ("alloc", "getitem", "view"))
+
+
+def _name(node: Node) -> str:
+    return getattr(node.target, "__name__", "")
 
 
 def _operator(node: Node) -> str:
@@ -87,14 +94,13 @@ def _operator(node: Node) -> str:
 
 
 def _written_by(node: Node) -> Iterator[Node]:
-    """Yield the nodes that stand for what a step writes: the step itself, and what was reserved for its results."""
+    """Yield the nodes that stand for what a step writes: the step itself, and what was reserved for it.
+
+    That is memory for its results and scratch memory; ExecuTorch reserves each piece for one step.
+    """
     if node.op != "output":
         yield node
-        schema = getattr(node.target, "_schema", None)
-        for argument in getattr(schema, "arguments", ()):
-            written = node.kwargs.get(argument.name)
-            if argument.is_out and isinstance(written, Node):
-                yield written
+        yield from (argument for argument in node.all_input_nodes if _name(argument) == "alloc")
 
 
 def _read_by(node: Node) -> Iterator[Node]:
@@ -112,4 +118,4 @@ def _names_of(nodes: Iterable[Node], names: Mapping[int, str]) -> Iterator[str]:
 
 
 def _viewed(node: Node) -> Node:
-    return _viewed(node.all_input_nodes[0]) if getattr(node.target, "__name__", "") == "view" else node
+    return _viewed(node.all_input_nodes[0]) if _name(node) == "view" else node

@@ -15,11 +15,10 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from memnas_core.architecture import Architecture, Block, Branch, Cell, Operation
-from memnas_core.block_arena import ARENA, block_arena, end_arena, largest
+from memnas_core.block_arena import ARENA, PlannedBlock, block_arena, end_arena, largest
 from memnas_core.errors import RecordError
 from memnas_core.graph import (
     IMAGE,
-    Graph,
     Layer,
     Shape,
     branch_weights,
@@ -30,7 +29,9 @@ from memnas_core.graph import (
     projection_weights,
     stem,
 )
-from memnas_core.memory import Peaks, peaks
+from memnas_core.memory import Peaks, given_peaks
+from memnas_core.running_order import block_order
+from memnas_core.runtime_arena import INDEX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,48 +78,52 @@ class _Part(NamedTuple):
 
     Attributes:
         peaks: Its peaks.
+        order: Its layers in the order of `minimum`, by their places.
         total: Its tensors all together.
         tensors: Their number.
     """
 
     peaks: Peaks
+    order: tuple[int, ...]
     total: int
     tensors: int
 
 
 class _BlockFigures(NamedTuple):
-    """Weights and output channels of a block and, for one pixel of the output, what its tensors need in elements.
+    """Weights and output channels of a block and, for one pixel of the output, what its tensors need.
 
     Attributes:
         weights: Number of its weights.
         channels: Channels of its output.
-        cells: Its cells, or others whose tensors have the same sizes.
-        part: Peaks and sizes.
+        peaks: Its peaks, in elements.
+        most: Elements that are more than its arena has, without indices.
+        most_index: Bytes of indices.
+        pieces: No more pieces of memory are in its arena.
+        planned: What its arena depends on.
     """
 
     weights: int
     channels: int
-    cells: tuple[Cell, ...]
-    part: _Part
+    peaks: Peaks
+    most: int
+    most_index: int
+    pieces: int
+    planned: PlannedBlock
 
 
 class _Planning(NamedTuple):
     """A block whose arena may have to be planned.
 
     Attributes:
-        least: Its `minimum` peak in bytes.
+        least: Its `minimum` peak in elements.
         most: No arena of it is larger.
-        figures: The block.
-        stride: Its stride.
-        in_channels: Channels of its input.
+        block: The block.
         output: Height and width of its output.
     """
 
     least: int
     most: int
-    figures: _BlockFigures
-    stride: int
-    in_channels: int
+    block: PlannedBlock
     output: tuple[int, int]
 
 
@@ -141,79 +146,146 @@ def measure(
     check_input_side(architecture, input_shape.width)
     filters, first = architecture.filters, stem(architecture.filters, input_shape)
     weights, shape = first.weights, first.output
-    found = [_part_peaks((first,), IMAGE, input_shape).peaks]
+    paper, sequential, minimum = _end_peaks((first,), IMAGE, input_shape)
     blocks = []
     for block in architecture.blocks:
         figures = _block_figures(block, filters, shape.channels)
-        in_channels = shape.channels
         shape = Shape(figures.channels, shape.height // block.stride, shape.width // block.stride)
         weights += figures.weights
         pixels = shape.height * shape.width
-        found.append(Peaks(*(peak * pixels for peak in figures.part.peaks)))
-        least = found[-1].minimum * activation_bytes
-        most = figures.part.total * pixels * activation_bytes + figures.part.tensors * ARENA.alignment
-        blocks.append(_Planning(least, most, figures, block.stride, in_channels, (shape.height, shape.width)))
+        paper = max(paper, figures.peaks.paper * pixels)
+        sequential = max(sequential, figures.peaks.sequential * pixels)
+        least = figures.peaks.minimum * pixels
+        minimum = max(minimum, least)
+        most = (figures.most * activation_bytes + figures.most_index) * pixels + figures.pieces * ARENA.alignment
+        blocks.append(_Planning(least, most, figures.planned, (shape.height, shape.width)))
     last = head(IMAGE, shape, classes)
     weights += sum(layer.weights for layer in last)
-    found.append(_part_peaks(last, IMAGE, shape).peaks)
-    paper, sequential, minimum = (max(peak) * activation_bytes for peak in zip(*found, strict=True))
+    end = _end_peaks(last, IMAGE, shape)
+    peaks = Peaks(max(paper, end.paper), max(sequential, end.sequential), max(minimum, end.minimum))
     arena = largest(
         (
-            end_arena(Graph(input_shape, (first,), first.name), activation_bytes, is_first=True),
-            end_arena(Graph(shape, last, last[-1].name), activation_bytes, is_first=False),
+            end_arena((first,), IMAGE, input_shape, activation_bytes),
+            end_arena(last, IMAGE, shape, activation_bytes),
         )
     )
     for planning in sorted(blocks, key=lambda planning: -planning.least):
         if planning.most > arena.bytes:
-            cells, stride, in_channels = planning.figures.cells, planning.stride, planning.in_channels
-            part = block_arena(cells, stride, filters, in_channels, planning.output, activation_bytes)
-            arena = largest((arena, part))
+            arena = largest((arena, block_arena(planning.block, planning.output, activation_bytes)))
+    paper, sequential, minimum = (peak * activation_bytes for peak in peaks)
     return MemoryFigures(weights * weight_bytes, paper, sequential, minimum, arena.bytes)
 
 
 _SAME_TENSORS = {
     Operation.DILATED_3X3: Operation.CONV_3X3,
-    Operation.DEPTHWISE_3X3: Operation.MAX_POOL_3X3,
-    Operation.DEPTHWISE_5X5: Operation.MAX_POOL_3X3,
-    Operation.AVERAGE_POOL_3X3: Operation.MAX_POOL_3X3,
+    Operation.DEPTHWISE_3X3: Operation.AVERAGE_POOL_3X3,
+    Operation.DEPTHWISE_5X5: Operation.AVERAGE_POOL_3X3,
+    Operation.MAX_POOL_3X3: Operation.AVERAGE_POOL_3X3,
 }
 """Operations that make tensors of the same sizes as another one does from the same input."""
 
 
+class _CellFigures(NamedTuple):
+    """What a cell adds to its block.
+
+    Attributes:
+        weights: Number of its weights.
+        channels: Channels of its output.
+        subsamplings: Its subsampling layers.
+        poolings: Its max poolings.
+        same: A cell whose layers write tensors of the same sizes, itself or another one.
+        planned: The same at run time, where a max pooling also writes an index.
+    """
+
+    weights: int
+    channels: int
+    subsamplings: int
+    poolings: int
+    same: Cell
+    planned: Cell
+
+
 def _block_figures(block: Block, filters: int, in_channels: int) -> _BlockFigures:
     """Measure a block whose output is one pixel; every tensor of it grows with the output's area."""
-    widths = [filters, *(cell_channels(cell, filters) for cell in block.cells)]
-    weights = 0 if in_channels == filters else projection_weights(in_channels, filters)
+    widths = [filters]
+    cells = []
     for cell in block.cells:
-        for branch in cell.branches:
-            weights += branch_weights(branch.operation, widths[branch.input], filters)
-    channels = sum(width for cell, width in zip(block.cells, widths[1:], strict=True) if cell.included)
-    cells = _stand_ins(block.cells, widths, filters)
-    return _BlockFigures(weights, channels, cells, _block_peaks(cells, block.stride, filters, in_channels))
+        reads = (widths[cell.first.input] if cell.first else 0, widths[cell.second.input] if cell.second else 0)
+        cells.append(_cell_figures(cell, reads, block.stride, filters))
+        widths.append(cells[-1].channels)
+    projection = 0 if in_channels == filters else _projection_weights(in_channels, filters)
+    part = _block_peaks(tuple([cell.same for cell in cells]), block.stride, filters, in_channels)
+    weights, subsamplings, poolings, channels = projection, 0, 0, 0
+    for cell, (more, width, subsampled, pooled, _, _) in zip(block.cells, cells, strict=True):
+        weights += more
+        subsamplings += subsampled
+        poolings += pooled
+        channels += width if cell.included else 0
+    return _BlockFigures(
+        weights,
+        channels,
+        part.peaks,
+        part.total + subsamplings * block.stride * filters,
+        poolings * filters * INDEX_BYTES,
+        part.tensors + subsamplings + poolings,
+        PlannedBlock(tuple([cell.planned for cell in cells]), block.stride, filters, in_channels, part.order),
+    )
 
 
-def _stand_ins(cells: tuple[Cell, ...], widths: list[int], filters: int) -> tuple[Cell, ...]:
-    """Replace operations so that cells whose tensors have the same sizes become equal."""
+_projection_weights = lru_cache(projection_weights)
 
-    def stand_in(branch: Branch | None) -> Branch | None:
+
+@lru_cache(maxsize=1 << 14)
+def _cell_figures(cell: Cell, reads: tuple[int, int], stride: int, filters: int) -> _CellFigures:
+    """Measure a cell by itself.
+
+    Args:
+        cell: The cell.
+        reads: Channels of what its branches read, 0 where there is none.
+        stride: Of its block.
+        filters: The paper's F.
+    """
+    weights = subsamplings = poolings = 0
+    same: list[Branch | None] = []
+    planned: list[Branch | None] = []
+    for branch, channels in zip((cell.first, cell.second), reads, strict=True):
         if branch is None:
-            return None
+            same.append(None)
+            planned.append(None)
+            continue
         operation = _SAME_TENSORS.get(branch.operation, branch.operation)
-        if operation is Operation.CONV_3X3 and widths[branch.input] == filters:
-            operation = Operation.MAX_POOL_3X3  # it needs no projection there, and so makes the same tensors
-        return Branch(branch.input, operation)
-
-    return tuple(Cell(stand_in(cell.first), stand_in(cell.second), *cell[2:]) for cell in cells)
+        if operation is Operation.CONV_3X3 and channels == filters:
+            operation = Operation.AVERAGE_POOL_3X3  # it needs no projection there, and so makes the same tensors
+        same.append(Branch(branch.input, operation))
+        has_index = branch.operation is Operation.MAX_POOL_3X3
+        planned.append(branch if has_index else same[-1])
+        weights += branch_weights(branch.operation, channels, filters)
+        poolings += has_index
+        subsamplings += branch.operation is Operation.IDENTITY and not branch.input and stride > 1
+    return _CellFigures(
+        weights,
+        cell_channels(cell, filters),
+        subsamplings,
+        poolings,
+        Cell(same[0], same[1], cell.combiner, cell.included),
+        Cell(planned[0], planned[1], cell.combiner, cell.included),
+    )
 
 
 @lru_cache(maxsize=1 << 14)
 def _block_peaks(cells: tuple[Cell, ...], stride: int, filters: int, in_channels: int) -> _Part:
     shape = Shape(in_channels, stride, stride)
-    return _part_peaks(lower_block(Block(cells, stride), filters, "", shape, 0).layers, "", shape)
+    return _part(lower_block(Block(cells, stride), filters, "", shape, 0).layers, "", shape)
 
 
 @lru_cache
-def _part_peaks(layers: tuple[Layer, ...], source: str, shape: Shape) -> _Part:
+def _end_peaks(layers: tuple[Layer, ...], source: str, shape: Shape) -> Peaks:
+    """Return the peaks of a network's first or last part, in elements."""
+    return _part(layers, source, shape).peaks
+
+
+def _part(layers: tuple[Layer, ...], source: str, shape: Shape) -> _Part:
     plain = {layer.name: (layer.inputs, (layer.name,)) for layer in layers}
     sizes = {source: shape.elements} | {layer.name: layer.output.elements for layer in layers}
-    return _Part(peaks(plain, sizes), sum(sizes.values()), len(sizes))
+    minimum, order = block_order(layers, source, sizes)
+    return _Part(Peaks(*given_peaks(plain, sizes), minimum), order, sum(sizes.values()), len(sizes))

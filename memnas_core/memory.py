@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from memnas_core.dataflow import Dataflow, Layers, Sizes
 from memnas_core.errors import GraphError
-from memnas_core.order_search import search
+from memnas_core.order_search import given_order, peak_of, search
 
 CONVENTIONS = ("paper", "sequential", "minimum")
 
@@ -118,8 +118,16 @@ def peaks(layers: Layers, sizes: Sizes) -> Peaks:
         GraphError: The graph is cyclic or incomplete, or its layers are in no order in which they can run.
     """
     flow = Dataflow(layers, sizes)
-    paper, sequential = _paper(flow), _sequential(flow, range(len(flow.layer_names)))
-    return Peaks(max(paper.profile(flow)), max(sequential.profile(flow)), search(flow, STATE_LIMIT).peak)
+    return Peaks(*_given_peaks(flow), search(flow, STATE_LIMIT).peak)
+
+
+def given_peaks(layers: Layers, sizes: Sizes) -> tuple[int, int]:
+    """Return the first two of `peaks`, for which nothing is searched.
+
+    Raises:
+        GraphError: The graph is cyclic or incomplete, or its layers are in no order in which they can run.
+    """
+    return _given_peaks(Dataflow(layers, sizes))
 
 
 def minimum_peak(layers: Layers, sizes: Sizes) -> tuple[int, tuple[str, ...]]:
@@ -155,6 +163,8 @@ def lifetimes(layers: Layers, sizes: Sizes, convention: str, order: Sequence[str
 def least_peak(layers: Layers, sizes: Sizes, state_limit: int = STATE_LIMIT) -> LeastPeak:
     """Search the order of layers with the least `sequential` peak; `memnas_core.order_search` tells how.
 
+    Where no order is better than the given one, that is the order returned.
+
     Args:
         layers: Layer name -> (names of inputs, names of outputs).
         sizes: Tensor name -> bytes.
@@ -165,7 +175,9 @@ def least_peak(layers: Layers, sizes: Sizes, state_limit: int = STATE_LIMIT) -> 
     """
     flow = Dataflow(layers, sizes)
     found = search(flow, state_limit)
-    names = tuple(flow.layer_names[layer] for layer in found.order)
+    given = given_order(flow)
+    order = given if given and peak_of(flow, given) == found.peak else found.order
+    names = tuple(flow.layer_names[layer] for layer in order)
     return LeastPeak(found.peak, names, found.lower_bound, exact=found.peak == found.lower_bound)
 
 
@@ -193,6 +205,11 @@ class _Spans(NamedTuple):
         )
         steps = tuple(tuple(flow.layer_names[layer] for layer in step) for step in self.steps)
         return LifetimeTable(rows, tuple(self.profile(flow)), steps)
+
+
+def _given_peaks(flow: Dataflow) -> tuple[int, int]:
+    paper, sequential = _paper(flow), _sequential(flow, range(len(flow.layer_names)))
+    return max(paper.profile(flow)), max(sequential.profile(flow))
 
 
 def _paper(flow: Dataflow) -> _Spans:

@@ -1,7 +1,7 @@
 """The memory figures of one network, with the layers and tensors behind each peak."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from memnas_core.arena_rules import LayerRoles
@@ -146,11 +146,7 @@ def _least(graph: LayerGraph, activation_bytes: int) -> LeastPeak:
     """Return the least peak; the order is the given one where none is better, of an architecture the deployed one."""
     if isinstance(graph, Graph):
         return best_order(graph, activation_bytes)[1]
-    layers, sizes = graph.plain(), graph.sizes(activation_bytes)
-    least = least_peak(layers, sizes)
-    if lifetimes(layers, sizes, "sequential").peak == least.bytes:
-        return replace(least, order=tuple(layers))
-    return least
+    return least_peak(graph.plain(), graph.sizes(activation_bytes))
 
 
 def _peak_steps(table: LifetimeTable, shapes: Mapping[str, tuple[int, ...]]) -> tuple[PeakStep, ...]:

@@ -41,8 +41,8 @@ class FoundOrder:
 def search(flow: Dataflow, state_limit: int) -> FoundOrder:
     """Return the order of least peak, or a good one where looking at `state_limit` states did not suffice."""
     bound = lower_bound(flow)
-    given = _given_order(flow)
-    if given and _peak_of(flow, given) == bound:
+    given = given_order(flow)
+    if given and peak_of(flow, given) == bound:
         return FoundOrder(bound, given, bound)
     return _Search(flow).run(bound, state_limit)
 
@@ -107,9 +107,9 @@ class _Search:
         orders = [
             self._greedy(_unwind(trail), done, ready),
             self._greedy([], 0, start),
-            _given_order(self.flow),
+            given_order(self.flow),
         ]
-        peak, order = min((_peak_of(self.flow, order), order) for order in orders if order)
+        peak, order = min((peak_of(self.flow, order), order) for order in orders if order)
         return FoundOrder(peak, order, bound)
 
     def _greedy(self, order: list[int], done: int, ready: list[int]) -> list[int]:
@@ -163,13 +163,14 @@ def lower_bound(flow: Dataflow) -> int:
     return bound
 
 
-def _given_order(flow: Dataflow) -> list[int]:
+def given_order(flow: Dataflow) -> list[int]:
     """Return the layers in the order given, or nothing if they cannot run in it."""
     possible = all(not before >> layer for layer, before in enumerate(flow.predecessors))
     return list(range(len(flow.predecessors))) if possible else []
 
 
-def _peak_of(flow: Dataflow, order: list[int]) -> int:
+def peak_of(flow: Dataflow, order: list[int]) -> int:
+    """Return the most bytes in memory when layers run in an order."""
     live = peak = flow.start_bytes()
     left = flow.readers.copy()
     for layer in order:

@@ -6,12 +6,12 @@ order of the whole: its peak is the largest peak of a part, and no order of the 
 lower bound of a part. An end of a block is always such a place; within blocks and cells there may be more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from memnas_core.errors import GraphError
 from memnas_core.graph import IMAGE, Graph, Layer
-from memnas_core.memory import STATE_LIMIT, LeastPeak, least_peak, peak_activation_bytes
+from memnas_core.memory import STATE_LIMIT, LeastPeak, least_peak
 
 
 def best_order(graph: Graph, element_bytes: int = 4, state_limit: int = STATE_LIMIT) -> tuple[Graph, LeastPeak]:
@@ -33,22 +33,48 @@ def best_order(graph: Graph, element_bytes: int = 4, state_limit: int = STATE_LI
     """
     _check_order(graph)
     sizes = graph.sizes(element_bytes)
-    plain = graph.plain()
-    found = []
-    for part in _parts(graph):
-        tensors = {layer.name for layer in part}.union(*(layer.inputs for layer in part))
-        part_layers = {layer.name: plain[layer.name] for layer in part}
-        part_sizes = {tensor: size for tensor, size in sizes.items() if tensor in tensors}
-        least = least_peak(part_layers, part_sizes, state_limit)
-        if peak_activation_bytes(part_layers, part_sizes, "sequential") == least.bytes:
-            least = replace(least, order=tuple(part_layers))
-        found.append(least)
+    found = [_least(part, sizes, state_limit) for part in _parts(graph.layers, IMAGE)]
     by_name = {layer.name: layer for layer in graph.layers}
     order = tuple(name for part in found for name in part.order)
     peak = max((part.bytes for part in found), default=sizes[IMAGE])
     bound = max((part.lower_bound for part in found), default=sizes[IMAGE])
     reordered = replace(graph, layers=tuple(by_name[name] for name in order))
     return reordered, LeastPeak(peak, order, bound, exact=peak == bound)
+
+
+def block_order(layers: Sequence[Layer], source: str, sizes: Mapping[str, int]) -> tuple[int, tuple[int, ...]]:
+    """Return the `minimum` peak of a block, and the order that `best_order` of a network with it gives its layers.
+
+    Args:
+        layers: The block's, in an order in which they can run.
+        source: The tensor that enters it, alone in memory.
+        sizes: Of all tensors, in any unit.
+
+    Returns:
+        The peak in the unit of `sizes`, and the places of layers in `layers` in their best order.
+    """
+    found = [_least(part, sizes, STATE_LIMIT) for part in _parts(layers, source)]
+    place = {layer.name: number for number, layer in enumerate(layers)}
+    order = tuple(place[name] for part in found for name in part.order)
+    return max((part.bytes for part in found), default=sizes[source]), order
+
+
+def _least(part: Sequence[Layer], sizes: Mapping[str, int], state_limit: int) -> LeastPeak:
+    """Return the least peak of a part, and the given order where none is better."""
+    last = {name: place for place, layer in enumerate(part) for name in layer.inputs}
+    live = peak = sum(sizes[name] for name in last.keys() - {layer.name for layer in part})
+    bound = 0  # while a layer runs, what it reads and writes is in memory in any order
+    for place, layer in enumerate(part):
+        reads = set(layer.inputs)
+        live += sizes[layer.name]
+        peak = max(peak, live)
+        bound = max(bound, sizes[layer.name] + sum(sizes[name] for name in reads))
+        live -= sum(sizes[name] for name in reads if last[name] == place)
+    if peak == bound:  # so it is in most parts; only others are searched
+        return LeastPeak(peak, tuple(layer.name for layer in part), bound, exact=True)
+    plain = {layer.name: (layer.inputs, (layer.name,)) for layer in part}
+    tensors = dict.fromkeys(name for layer in part for name in (*layer.inputs, layer.name))
+    return least_peak(plain, {tensor: sizes[tensor] for tensor in tensors}, state_limit)
 
 
 def _check_order(graph: Graph) -> None:
@@ -60,17 +86,16 @@ def _check_order(graph: Graph) -> None:
         written.add(layer.name)
 
 
-def _parts(graph: Graph) -> Iterator[tuple[Layer, ...]]:
+def _parts(layers: Sequence[Layer], source: str) -> Iterator[Sequence[Layer]]:
     """Yield the layers between places at which one tensor alone is in memory, in order."""
-    last = {name: place for place, layer in enumerate(graph.layers) for name in layer.inputs}
-    end = len(graph.layers)
-    alive = {IMAGE: last.get(IMAGE, end)}  # what nothing reads lives to the end
+    last = {name: place for place, layer in enumerate(layers) for name in layer.inputs}
+    alive = {source}  # what nothing reads lives to the end
     begin = 0
-    for place, layer in enumerate(graph.layers):
-        alive[layer.name] = last.get(layer.name, end)
-        alive = {name: until for name, until in alive.items() if until > place}
+    for place, layer in enumerate(layers):
+        alive.add(layer.name)
+        alive.difference_update(name for name in layer.inputs if last[name] == place)
         if len(alive) == 1:
-            yield graph.layers[begin : place + 1]
+            yield layers[begin : place + 1]
             begin = place + 1
-    if begin < end:
-        yield graph.layers[begin:]
+    if begin < len(layers):
+        yield layers[begin:]

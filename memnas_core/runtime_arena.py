@@ -1,11 +1,12 @@
 """The arena of an architecture as one named runtime would plan it.
 
 A runtime does not see an architecture's layers but its own operators. A `RuntimeModel` says how the two differ and
-how memory is given to tensors; `runtime_graph` writes the operators down, `runtime_arena` plans their arena. What is
-modelled was read off the runtimes' own plans and holds for the version that `docs/runtime-memory.md` names.
+how memory is given to tensors; `operators` and `runtime_graph` write the operators down, `runtime_arena` plans their
+arena. What is modelled was read off the runtimes' own plans and holds for the version that `docs/runtime-memory.md`
+names. `memnas_core.block_arena` finds the same arena fast, for the search.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -38,8 +39,10 @@ class RuntimeModel:
         alignment: Every tensor takes a multiple of so many bytes.
         planner: How offsets are found.
         separate_relu: A convolution's ReLU is an operator of its own, with an output of its own.
-        pool_indices: A max pooling also writes the index of each maximum, which nothing reads.
-        transposed_classifier: The classifier's matrix is transposed at run time, into the arena.
+        pool_indices: A max pooling of floats also writes the index of each maximum, which nothing reads. Those of
+            int8 (CMSIS-NN's, on a Cortex-M) don't.
+        transposed_classifier: The classifier's matrix of floats is transposed at run time, into the arena. One of int8
+            is stored as it is needed.
         subsample_steps: A subsampling takes rows first and columns then, with a tensor between.
     """
 
@@ -78,7 +81,7 @@ FUSED = RuntimeModel(
     transposed_classifier=False,
     subsample_steps=False,
 )
-"""A runtime that adds nothing to the layers of the graph and overwrites where it can; the search's `arena`."""
+"""A runtime that adds nothing to the layers of the graph and overwrites where it can."""
 
 
 class RuntimeArena(NamedTuple):
@@ -95,11 +98,63 @@ class RuntimeArena(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RuntimeGraph:
-    """The operators of a runtime in the order in which they run, in plain values."""
+    """The operators of a runtime in the order in which they run, in plain values.
+
+    Attributes:
+        layers: Operator name -> (names of inputs, names of outputs).
+        sizes: Tensor name -> bytes.
+        shapes: Tensor name -> shape.
+        roles: Which operators the rules are about.
+    """
 
     layers: Layers
     sizes: Sizes
+    shapes: Mapping[str, Shape]
     roles: LayerRoles
+
+
+class Operator(NamedTuple):
+    """What a runtime runs; its output bears its name.
+
+    Attributes:
+        name: Unique; the last operator of a layer bears the layer's name.
+        reads: The tensors that it reads.
+        output: Shape of what it writes.
+        is_elementwise: Whether it may write over an input.
+        index_bytes: Bytes of an index that it writes beside its output.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    output: Shape
+    is_elementwise: bool = False
+    index_bytes: int = 0
+
+
+def operators(layer: Layer, model: RuntimeModel, element_bytes: int) -> Iterator[Operator]:
+    """Yield what a runtime runs for a layer.
+
+    Args:
+        layer: The layer.
+        model: The runtime.
+        element_bytes: Bytes of one activation; 1 is int8.
+    """
+    name, reads, output = layer.name, layer.inputs, layer.output
+    is_float = element_bytes > 1
+    if layer.kind is LayerKind.CONV and model.separate_relu:
+        yield Operator(f"{name} before ReLU", reads, output)
+        yield Operator(name, (f"{name} before ReLU",), output, is_elementwise=True)
+    elif layer.kind is LayerKind.SUBSAMPLE and model.subsample_steps:
+        rows = Shape(output.channels, output.height, output.width * layer.stride[1])
+        yield Operator(f"{name} rows", reads, rows)
+        yield Operator(name, (f"{name} rows",), output)
+    elif layer.kind is LayerKind.LINEAR and model.transposed_classifier and is_float:
+        yield Operator(f"{name} matrix", (), Shape(layer.in_channels, output.channels, 1))
+        yield Operator(name, (*reads, f"{name} matrix"), output)
+    elif layer.kind is LayerKind.MAX_POOL and model.pool_indices and is_float:
+        yield Operator(name, reads, output, index_bytes=output.elements * INDEX_BYTES)
+    else:
+        yield Operator(name, reads, output, is_elementwise=layer.kind is LayerKind.SUM)
 
 
 def runtime_graph(graph: Graph, model: RuntimeModel, element_bytes: int) -> RuntimeGraph:
@@ -110,14 +165,24 @@ def runtime_graph(graph: Graph, model: RuntimeModel, element_bytes: int) -> Runt
         model: The runtime.
         element_bytes: Bytes of one activation.
     """
-    draft = _Draft(graph, model, element_bytes)
-    for layer in graph.layers:
-        draft.add(layer)
-    return RuntimeGraph(
-        draft.layers,
-        draft.sizes,
-        LayerRoles(frozenset(draft.elementwise), frozenset(draft.concats), frozenset((graph.output,))),
-    )
+    layers: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    shapes = {IMAGE: graph.input_shape}
+    sizes = {IMAGE: graph.input_shape.elements * element_bytes}
+    elementwise = set()
+    for operator in (operator for layer in graph.layers for operator in operators(layer, model, element_bytes)):
+        name = operator.name
+        shapes[name] = operator.output
+        sizes[name] = operator.output.elements * element_bytes
+        layers[name] = operator.reads, (name,)
+        if operator.is_elementwise:
+            elementwise.add(name)
+        if operator.index_bytes:
+            index = f"{name} indices"
+            shapes[index], sizes[index] = operator.output, operator.index_bytes
+            layers[name] = operator.reads, (name, index)
+            layers[f"{index} done"] = (index,), ()  # what nothing reads would live to the end
+    concats = frozenset(layer.name for layer in graph.layers if layer.kind is LayerKind.CONCAT)
+    return RuntimeGraph(layers, sizes, shapes, LayerRoles(frozenset(elementwise), concats, frozenset((graph.output,))))
 
 
 def runtime_arena(graph: Graph, model: RuntimeModel, element_bytes: int) -> RuntimeArena:
@@ -180,48 +245,3 @@ def _buffers(shared: SharedGraph, alignment: int) -> list[Buffer]:
         for row in lifetimes(*shared.plain(), "sequential").rows
         if row.tensor in names
     ]
-
-
-class _Draft:
-    """The operators written down so far."""
-
-    def __init__(self, graph: Graph, model: RuntimeModel, element_bytes: int) -> None:
-        self._model = model
-        self._element_bytes = element_bytes
-        self._shapes = graph.shapes()
-        self.layers: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        self.sizes = {IMAGE: graph.input_shape.elements * element_bytes}
-        self.elementwise: set[str] = set()
-        self.concats: set[str] = set()
-
-    def add(self, layer: Layer) -> None:
-        """Write down what the runtime runs for a layer; the last operator's output bears the layer's name."""
-        reads, name = layer.inputs, layer.name
-        match layer.kind:
-            case LayerKind.CONV if self._model.separate_relu:
-                before = f"{name} before ReLU"
-                self._operator(before, reads, layer.output)
-                reads = (before,)
-                self.elementwise.add(name)
-            case LayerKind.SUBSAMPLE if self._model.subsample_steps:
-                rows = f"{name} rows"
-                _, _, width = self._shapes[reads[0]]
-                self._operator(rows, reads, Shape(layer.output.channels, layer.output.height, width))
-                reads = (rows,)
-            case LayerKind.LINEAR if self._model.transposed_classifier:
-                matrix = f"{name} matrix"
-                self._operator(matrix, (), Shape(layer.in_channels, layer.output.channels, 1))
-                reads = (*reads, matrix)
-            case LayerKind.SUM:
-                self.elementwise.add(name)
-            case LayerKind.CONCAT:
-                self.concats.add(name)
-        indices = layer.kind is LayerKind.MAX_POOL and self._model.pool_indices
-        self._operator(name, reads, layer.output, (f"{name} indices",) if indices else ())
-        for extra in self.layers[name][1][1:]:
-            self.sizes[extra] = layer.output.elements * INDEX_BYTES
-            self.layers[f"{extra} done"] = (extra,), ()  # what nothing reads would live to the end
-
-    def _operator(self, name: str, reads: tuple[str, ...], output: Shape, extra: tuple[str, ...] = ()) -> None:
-        self.layers[name] = reads, (name, *extra)
-        self.sizes[name] = output.elements * self._element_bytes

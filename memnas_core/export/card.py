@@ -5,24 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from memnas_core.arena import plan_shared
-from memnas_core.arena_rules import ArenaRules, roles_of, shared_graph
+from memnas_core.config import ActivationConvention
 from memnas_core.environment import machine, versions
 from memnas_core.export.check import CheckResult
 from memnas_core.export.model_file import Format, OpenedFile
+from memnas_core.export.prediction import described, predicted_bytes
 from memnas_core.export.store import TrainedNetwork
-from memnas_core.graph import Graph, Shape, lower
-from memnas_core.memory import CONVENTIONS, LeastPeak, lifetimes
+from memnas_core.graph import Graph, Shape
+from memnas_core.measure import MemoryFigures, measure
+from memnas_core.memory import LeastPeak
 from memnas_core.parameters import parameter_bytes
-
-ALIGNMENT = 16
-"""Bytes; what ExecuTorch aligns tensors to."""
-
-ARENA_RULES = ArenaRules(in_place=False, direct_concats=False, counts_inputs=True, counts_outputs=True)
-"""The arena of a card: each tensor has memory of its own, the image and the scores too."""
 
 FLOAT32_BYTES, INT8_BYTES, BIAS_BYTES = 4, 1, 4
 
+_CONVENTIONS: tuple[ActivationConvention, ...] = ("paper", "sequential", "minimum", "arena")
 _SECTIONS = ("network", "search", "objective", "training", "final")
 
 
@@ -32,35 +28,29 @@ class MemoryColumn:
 
     Attributes:
         weights: Bytes of weights and biases.
-        peaks: Convention -> peak of the activations.
-        arena: Arena for the running order under `ARENA_RULES`.
+        peaks: Convention of the search -> activations.
+        predicted: What the file's runtime is predicted to reserve for activations; None: it is not modelled.
     """
 
     weights: int
-    peaks: Mapping[str, int]
-    arena: int
+    peaks: Mapping[ActivationConvention, int]
+    predicted: int | None
 
 
-def memory_column(given: Graph, running: Graph, element_bytes: int) -> MemoryColumn:
+def memory_column(figures: MemoryFigures, running: Graph, wanted: Format, int8: bool) -> MemoryColumn:
     """Return the bytes of a network.
 
     Args:
-        given: Its layers as the search counts them, for `paper` and `sequential`.
-        running: Its layers in running order, which is that of `minimum`.
-        element_bytes: Bytes of one weight and of one activation.
+        figures: What the search counts at this width of activations.
+        running: Its layers in running order.
+        wanted: The format whose runtime the prediction is for.
+        int8: Whether weights and activations have one byte; else they have four.
     """
-    sizes = given.sizes(element_bytes)
-    orders = {"paper": ("paper", given), "sequential": ("sequential", given), "minimum": ("sequential", running)}
-    assert tuple(orders) == CONVENTIONS[: len(orders)], "a peak for every convention"
-    peaks = {name: lifetimes(graph.plain(), sizes, kind).peak for name, (kind, graph) in orders.items()}
-    weights = parameter_bytes(running, element_bytes, BIAS_BYTES, fold_batch_norm=True)
-    return MemoryColumn(weights, peaks, arena_bytes(running, element_bytes))
-
-
-def arena_bytes(running: Graph, element_bytes: int) -> int:
-    """Return the arena of a network in its running order."""
-    roles, sizes = roles_of(running), running.sizes(element_bytes)
-    return plan_shared(shared_graph(running.plain(), sizes, roles, ARENA_RULES, alignment=ALIGNMENT), ALIGNMENT).bytes
+    return MemoryColumn(
+        parameter_bytes(running, INT8_BYTES if int8 else FLOAT32_BYTES, BIAS_BYTES, fold_batch_norm=True),
+        {name: figures.activation_bytes(name) for name in _CONVENTIONS},
+        predicted_bytes(wanted, running, int8),
+    )
 
 
 def facts(trained: TrainedNetwork, int8: bool) -> str:
@@ -114,8 +104,12 @@ def model_card(
         check: What running it gave.
     """
     info = trained.info
-    given = lower(trained.architecture, Shape(*info.shape), len(info.classes))
-    columns = [memory_column(given, running, width) for width in (FLOAT32_BYTES, INT8_BYTES)]
+    columns = [
+        memory_column(
+            measure(trained.architecture, Shape(*info.shape), len(info.classes), width, width), running, wanted, is_int8
+        )
+        for width, is_int8 in ((FLOAT32_BYTES, False), (INT8_BYTES, True))
+    ]
     paragraphs = [
         f"# {file[0]}",
         f"An image classifier found by memnas {metadata.version('memnas')}, network `{trained.row.arch_id}`, "
@@ -127,7 +121,7 @@ def model_card(
         "## Check of this file",
         _check(opened, check),
         "## Memory for one image",
-        _memory(columns, least, opened),
+        _memory(columns, least, wanted, opened),
         "## Network",
         f"`{trained.row.arch_id}`, trained in round {trained.row.round} of search `{trained.search}`. "
         "Batch norm is folded into the convolutions; layers run in the order listed, which needs the least memory"
@@ -201,11 +195,14 @@ def _check(opened: OpenedFile, check: CheckResult) -> str:
     )
 
 
-def _memory(columns: Sequence[MemoryColumn], least: LeastPeak, opened: OpenedFile) -> str:
-    figures = {"weights and biases": [column.weights for column in columns]}
-    figures |= {f"activations, `{name}`": [column.peaks[name] for column in columns] for name in columns[0].peaks}
-    figures[f"arena, aligned to {ALIGNMENT}"] = [column.arena for column in columns]
-    rows = [(name, *(f"{count:,}" for count in counts)) for name, counts in figures.items()]
+def _memory(columns: Sequence[MemoryColumn], least: LeastPeak, wanted: Format, opened: OpenedFile) -> str:
+    rows = [("weights and biases", *(f"{column.weights:,}" for column in columns))]
+    rows += [(f"activations, `{name}`", *(f"{column.peaks[name]:,}" for column in columns)) for name in _CONVENTIONS]
+    for place, column in enumerate(columns):
+        if column.predicted is not None:
+            cells = ["", ""]
+            cells[place] = f"{column.predicted:,}"
+            rows.append((f"predicted: {described(wanted, int8=place == 1)}", *cells))
     text = _table(("bytes", "float32", "int8"), rows)
     if not least.exact:
         text += (

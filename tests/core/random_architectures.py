@@ -80,3 +80,9 @@ def shuffled(rng: random.Random, architecture: Architecture) -> Architecture:
     """Return an isomorphic architecture, each block shuffled."""
     blocks = tuple(shuffled_block(rng, block) for block in architecture.blocks)
     return Architecture(blocks, architecture.filters)
+
+
+def bare_architecture(strides: tuple[int, ...], filters: int) -> Architecture:
+    """Return where all trimming ends: one identity in each block."""
+    cell = Cell(Branch(0, Operation.IDENTITY), None, Combiner.SUM, included=True)
+    return Architecture(tuple(Block((cell,), stride) for stride in strides), filters)

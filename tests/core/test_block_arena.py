@@ -2,21 +2,18 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pytest
 
-from memnas_core import block_arena
-from memnas_core.architecture import Architecture
-from memnas_core.arena import ArenaPlan, plan_shared
-from memnas_core.arena_rules import roles_of, shared_graph
+from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
 from memnas_core.block_arena import ARENA, PartArena, ended, largest
 from memnas_core.graph import Shape, lower
-from memnas_core.grow_trim import seed_architecture
+from memnas_core.grow_trim import generate, seed_architecture
 from memnas_core.measure import measure
 from memnas_core.placement import Buffer, used_bytes
 from memnas_core.running_order import best_order
-from tests.core.random_architectures import random_walks, shuffled
+from memnas_core.runtime_arena import EXECUTORCH_PLANNED, RuntimeArena, runtime_arena
+from tests.core.random_architectures import random_walk, random_walks, shuffled
 
 
 def meet(one: Buffer, other: Buffer) -> bool:
@@ -99,11 +96,6 @@ def test_what_goes_out_may_have_to_lie_in_the_middle() -> None:
     assert is_possible(buffers, 12, {})
 
 
-def test_no_ends_to_keep() -> None:
-    assert ended([Buffer(5, 1, 2), Buffer(3, 2, 3)], (None, None)) == PartArena(8, 8)
-    assert ended([Buffer(5, 1, 1)], (None, 0)) == PartArena(5, 5)
-
-
 def test_a_chain_of_two_parts_needs_no_more_than_the_larger() -> None:
     """The theorem of the module's head: everything is tried for the two parts together."""
     parts = list(some_parts(120))
@@ -116,59 +108,67 @@ def test_a_chain_of_two_parts_needs_no_more_than_the_larger() -> None:
         assert is_possible([one[0], joint, *one[2:], *later], height, {})
 
 
-def plan(architecture: Architecture, shape: Shape, classes: int, element_bytes: int) -> ArenaPlan:
+def plan(architecture: Architecture, shape: Shape, classes: int, element_bytes: int) -> RuntimeArena:
     """Plan the whole network in its best order."""
     graph, _ = best_order(lower(architecture, shape, classes), element_bytes)
-    sizes = graph.sizes(element_bytes)
-    shared = shared_graph(graph.plain(), sizes, roles_of(graph), ARENA.rules, alignment=ARENA.alignment)
-    return plan_shared(shared, ARENA.alignment)
+    return runtime_arena(graph, EXECUTORCH_PLANNED, element_bytes)
 
 
-def check_against_plans(seed: int, count: int) -> float:
-    """Compare networks of all shapes and widths with plans of the whole, and return the share that is equal."""
+@pytest.mark.parametrize(("seed", "element_bytes"), [(5, 4), (6, 1), (7, 2)])
+def test_networks_against_plans_of_the_whole(seed: int, element_bytes: int) -> None:
+    """The table never promises less than the exported program needs, and says exactly that of nearly all networks."""
     rng = random.Random(seed)
-    equal = 0
+    count, equal = 60, 0
     for walked in random_walks(seed, count, moves=14):
         architecture, factor = shuffled(rng, walked), walked.reduction
         # Small and odd sides, so that rows of pixels are no multiples of the alignment.
         shape = Shape(rng.choice((1, 3)), factor * rng.randint(1, 4), factor * rng.randint(1, 4))
-        element_bytes = rng.choice((1, 2, 4))
         found = measure(architecture, shape, 7, 4, element_bytes).arena_bytes
         planned = plan(architecture, shape, 7, element_bytes)
         assert found is not None
         assert planned.lower_bound <= planned.bytes <= found, "what the table says can be placed"
         assert found % ARENA.alignment == 0
         equal += found == planned.bytes
-    return equal / count
+    assert equal / count >= 0.95
 
 
-def test_networks_against_plans_of_the_whole() -> None:
-    assert check_against_plans(seed=5, count=80) >= 0.95
-
-
-@pytest.mark.parametrize(
-    "rules",
-    [
-        {"in_place": False},
-        {"counts_inputs": False, "counts_outputs": False},
-    ],
-)
-def test_other_rules_can_be_put_in(rules: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    other = ARENA._replace(rules=replace(ARENA.rules, **rules), alignment=8)
-    caches = block_arena._block_arena, block_arena.end_arena
-    monkeypatch.setattr("memnas_core.block_arena.ARENA", other)
-    monkeypatch.setattr("memnas_core.measure.ARENA", other)
-    monkeypatch.setitem(globals(), "ARENA", other)
-    for cache in caches:
-        cache.cache_clear()
-    try:
-        assert check_against_plans(seed=8, count=40) >= 0.9
-    finally:
-        for cache in caches:
-            cache.cache_clear()
+def test_the_candidates_of_a_round_against_plans_of_the_whole() -> None:
+    """They share cached figures: blocks that differ in a max pooling alone must get their own."""
+    base = random_walk(random.Random(4), 8, strides=(1, 2), filters=4)
+    candidates, _ = generate(base, 1)
+    some = random.Random(1).sample(candidates, 60)
+    exact = 0
+    for candidate in some:
+        found = measure(candidate.architecture, Shape(2, 8, 8), 5, 4, 4).arena_bytes
+        planned = plan(candidate.architecture, Shape(2, 8, 8), 5, 4).bytes
+        assert found is not None
+        assert planned <= found
+        exact += planned == found
+    assert exact >= 0.95 * len(some)
 
 
 def test_a_seed_by_hand() -> None:
     # F = 16, 1x8x8, 4 bytes: maps of 8x8 are 4096 bytes, of 4x4 1024. Block 1 needs its input and two convolutions;
     # the sum overwrites one of them.
     assert measure(seed_architecture((1, 2), 16), Shape(1, 8, 8), 10, 4, 4).arena_bytes == 3 * 4096
+
+
+@pytest.mark.parametrize(
+    ("operation", "stride", "element_bytes", "expected"),
+    [
+        # 16 maps of 8x8 are 1024 elements. One layer reads them: a pooling writes as many again.
+        (Operation.AVERAGE_POOL_3X3, 1, 4, 2 * 4096),
+        # A max pooling of floats also writes an index of 8 bytes for each.
+        (Operation.MAX_POOL_3X3, 1, 4, 2 * 4096 + 8192),
+        (Operation.MAX_POOL_3X3, 1, 2, 2 * 2048 + 8192),
+        (Operation.MAX_POOL_3X3, 1, 1, 2 * 1024),
+        (Operation.MAX_POOL_3X3, 2, 4, 4096 + 1024 + 2048),
+        # A subsampling takes rows first, half of its input.
+        (Operation.IDENTITY, 2, 4, 4096 + 2048),
+        (Operation.IDENTITY, 2, 1, 1024 + 512),
+    ],
+)
+def test_what_a_runtime_adds_by_hand(operation: Operation, stride: int, element_bytes: int, expected: int) -> None:
+    cell = Cell(Branch(0, operation), None, Combiner.SUM, included=True)
+    architecture = Architecture((Block((cell,), stride),), 16)
+    assert measure(architecture, Shape(1, 8, 8), 10, 4, element_bytes).arena_bytes == expected

@@ -24,6 +24,7 @@ from memnas_core.errors import ArchitectureError, SettingsError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate, apply, edge_cuts, generate, seed_architecture, trims
 from memnas_core.measure import MemoryFigures, measure
+from tests.core.random_architectures import bare_architecture
 
 OBJECTIVE = ObjectiveSettings(
     accuracy_weight=0.5,
@@ -106,14 +107,15 @@ def some_blocks(stride: int, rng: random.Random, count: int) -> Iterator[Block]:
         count -= 1
 
 
+@pytest.mark.parametrize("element_bytes", [1, 4])
 @pytest.mark.parametrize(("strides", "classes"), [((2,), 3), ((1,), 3), ((2, 1), 40), ((1, 2), 1)])
-def test_nothing_is_smaller_in_any_figure(strides: tuple[int, ...], classes: int) -> None:
+def test_nothing_is_smaller_in_any_figure(strides: tuple[int, ...], classes: int, element_bytes: int) -> None:
     rng = random.Random(0)
     shape = Shape(3, 4, 4)
-    least = measure(smallest_architecture(strides, 2), shape, classes, 1, 1)
+    least = measure(smallest_architecture(strides, 2), shape, classes, 1, element_bytes)
     every = list(product(*(list(some_blocks(stride, rng, 300)) for stride in strides)))
     networks = [Architecture(blocks, 2) for blocks in rng.sample(every, min(len(every), 700))]
-    figures = [measure(network, shape, classes, 1, 1) for network in networks]
+    figures = [measure(network, shape, classes, 1, element_bytes) for network in networks]
     for name in ("param_bytes", "paper_bytes", "sequential_bytes", "minimum_bytes", "arena_bytes"):
         assert min(getattr(found, name) for found in figures) >= getattr(least, name)
     for convention in CONVENTIONS:
@@ -122,7 +124,7 @@ def test_nothing_is_smaller_in_any_figure(strides: tuple[int, ...], classes: int
     assert len(figures) > 300
 
 
-def test_trimming_on_ends_at_the_smallest_network() -> None:
+def test_trimming_on_ends_at_identities() -> None:
     rng = random.Random(1)
     for _ in range(20):
         network = seed_architecture((1, 2), 4)
@@ -132,7 +134,7 @@ def test_trimming_on_ends_at_the_smallest_network() -> None:
             if not options:
                 break
             network = rng.choice(options)
-        assert network == smallest_architecture((1, 2), 4)
+        assert network == bare_architecture((1, 2), 4)
 
 
 # -- the first base -------------------------------------------------------------------------------------------
@@ -161,7 +163,31 @@ def test_a_seed_that_is_too_large_is_trimmed_as_little_as_needed() -> None:
         assert rebuilt == trimmed
         assert (trimmed, moves) == fitted_seed(seed, objective, measured)
     assert len(fitted_seed(seed, replace(OBJECTIVE, max_param_bytes=needed - 1), measured)[1]) == 1
-    assert trimmed == smallest_architecture((1, 2), 4)
+    assert trimmed == bare_architecture((1, 2), 4)
+
+
+def test_a_seed_becomes_the_smallest_where_identities_do_not_fit() -> None:
+    """F = 4, 8x8: beside 256 bytes an identity of stride 2 needs rows of 128 at run time, a pooling only its 64."""
+    seed, smallest = seed_architecture((1, 2), 4), smallest_architecture((1, 2), 4)
+    assert measured(bare_architecture((1, 2), 4)).arena_bytes == 256 + 128
+    assert measured(smallest).arena_bytes == 256 + 64
+    objective = replace(
+        OBJECTIVE,
+        activation_convention="arena",
+        max_activation_bytes=256 + 64,
+        max_param_bytes=measured(smallest).param_bytes,  # otherwise a convolution would do as well
+    )
+    found, moves = fitted_seed(seed, objective, measured)
+    assert found == smallest
+    for move in moves:
+        changed = apply(seed, move)
+        assert changed is not None
+        seed = changed
+    assert seed == smallest
+    candidates, _ = generate(found, 1)
+    over = [candidate for candidate in candidates if not fits(measured(candidate.architecture), objective)]
+    for _, memory in trimmed_to_fit(over, 5, (), objective, measured, random.Random(5)):
+        assert fits(memory, objective)
 
 
 # -- an impossible budget -------------------------------------------------------------------------------------
@@ -242,6 +268,6 @@ def test_it_ends_where_nothing_new_fits() -> None:
     over = too_large(objective)
     found = trimmed_to_fit(over, 10**6, (), objective, measured, random.Random(5))
     known = {candidate.arch_id for candidate, _ in found}
-    assert smallest_architecture((1, 2), 4).arch_id in known
+    assert bare_architecture((1, 2), 4).arch_id in known
     assert all(memory.param_bytes + memory.minimum_bytes == total for _, memory in found)
     assert trimmed_to_fit(over, 5, known, objective, measured, random.Random(5)) == []

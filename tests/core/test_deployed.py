@@ -1,3 +1,5 @@
+from itertools import groupby
+
 import torch
 from torch import nn
 
@@ -89,3 +91,25 @@ def test_runs_its_layers_in_the_best_order() -> None:
             assert needed == deployed.least.bytes
         if plain is FORK:
             assert (deployed.least.bytes, given) == (13 * 64 * 4, 21 * 64 * 4)
+
+
+def test_an_export_keeps_the_order() -> None:
+    """A subsampling stays where it is, though torch's view of a tensor could wait until its first reader."""
+    small = Shape(8, 4, 4)
+    layers = (
+        _conv("wide", "image", (3, 8)),
+        Layer("subsample", LayerKind.SUBSAMPLE, ("wide",), 8, small, stride=(2, 2)),
+        Layer("first", LayerKind.CONV, ("image",), 3, small, stride=(2, 2)),
+        Layer("second", LayerKind.CONV, ("first",), 8, small),
+        Layer("join", LayerKind.SUM, ("subsample", "second"), 8, small),
+        Layer("pool", LayerKind.GLOBAL_AVERAGE_POOL, ("join",), 8, Shape(8, 1, 1)),
+        Layer("classifier", LayerKind.LINEAR, ("pool",), 8, Shape(5, 1, 1)),
+    )
+    deployed = deploy(build_network(Graph(SHAPE, layers, "classifier"), 0))
+    program = torch.export.export(deployed, (torch.zeros(1, *SHAPE),)).run_decompositions()
+    called = [node.name.partition("_")[0] for node in program.graph.nodes if node.op == "call_function"]
+    kinds = {"convolution": "conv", "slice": "subsample", "add": "sum"}
+    found = [kind for kind, _ in groupby(kinds[name] for name in called if name in kinds)]
+    order = [str(layer.kind) for layer in deployed.graph.layers if layer.kind in kinds.values()]
+    assert found == [kind for kind, _ in groupby(order)]
+    assert order.index("subsample") < order.index("sum") - 1  # something runs between a subsampling and its reader

@@ -280,7 +280,10 @@ def test_the_budget_and_what_the_chosen_network_uses_of_it(html: str, search: Re
 def test_a_report_of_tables_without_arenas(search: ReportData) -> None:
     rows = [replace(row, arena_bytes=None) for row in search.candidates]
     chosen = replace(search.chosen, memory=replace(search.chosen.memory, arena_bytes=None))
-    page = build_report(replace(search, candidates=rows, chosen=chosen))
+    # No search of that time knew the convention.
+    objective = replace(search.settings.objective, activation_convention="minimum")
+    settings = replace(search.settings, objective=objective)
+    page = build_report(replace(search, candidates=rows, chosen=chosen, settings=settings))
     assert "Arena, bytes" not in page
 
 

@@ -1,6 +1,7 @@
 """Arenas of named runtimes: by hand, against ExecuTorch's own planner, and against each other."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -123,5 +124,19 @@ def test_shared_objects_are_no_less_than_what_is_in_use() -> None:
         assert max(used_bytes(buffers)) <= shared_objects_bytes(buffers) <= sum(buffer.size for buffer in buffers)
 
 
-def test_fused_is_what_the_search_plans_for() -> None:
-    assert (FUSED.rules, FUSED.alignment) == (ARENA.rules, ARENA.alignment)
+def test_what_the_search_plans_for_is_what_is_exported() -> None:
+    """A ReLU in place needs no memory of its own, so that it may be left out."""
+    assert replace(ARENA, separate_relu=True) == EXECUTORCH_PLANNED
+    for architecture in random_walks(seed=42, count=25):
+        side = 4 * architecture.reduction
+        graph = lower(architecture, Shape(3, side, side), 10)
+        for element_bytes in (1, 4):
+            assert runtime_arena(graph, ARENA, element_bytes) == runtime_arena(graph, EXECUTORCH_PLANNED, element_bytes)
+
+
+def test_int8_poolings_have_no_index_and_int8_classifiers_no_copy() -> None:
+    graph = one_cell(Operation.MAX_POOL_3X3, Operation.IDENTITY, stride=2)
+    made = runtime_graph(graph, EXECUTORCH_PLANNED, 1)
+    # stem and its ReLU; the pooling, the subsampling's rows and columns, the sum; mean, result; and the image
+    assert sorted(made.sizes.values()) == sorted([256, 256, 64, 128, 64, 64, 4, 10, 256])
+    assert made.shapes.keys() == made.sizes.keys()

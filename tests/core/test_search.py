@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from memnas_core.architecture import Architecture, from_json
-from memnas_core.budget import fits, smallest_architecture
+from memnas_core.budget import fits
 from memnas_core.config import ControllerSettings, ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller
 from memnas_core.errors import RecordError, TrainingError
@@ -41,7 +41,7 @@ from memnas_core.search import (
     summarise,
     trained_of,
 )
-from tests.core.random_architectures import random_walk
+from tests.core.random_architectures import bare_architecture, random_walk
 from tests.core.small_search import SHAPE, SmallSearch, small_settings
 
 OBJECTIVE = ObjectiveSettings(
@@ -154,7 +154,7 @@ def test_without_trimming_nothing_is_trimmed_on() -> None:
 
 def test_a_round_without_candidates_ends_the_search() -> None:
     """Only the smallest network fits, and it was trained."""
-    smallest = smallest_architecture((1, 2), 4)
+    smallest = bare_architecture((1, 2), 4)
     memory = measure(smallest, SHAPE, 10, 4, 4)
     objective = replace(OBJECTIVE, max_total_bytes=memory.param_bytes + memory.minimum_bytes)
     seed = seed_contender(SEED, SHAPE, 10, objective)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,21 @@ def test_the_chosen_network_has_the_bytes_of_its_architecture(result: SearchResu
     assert (metrics.param_bytes, metrics.paper_bytes) == (figures.param_bytes, figures.paper_bytes)
     assert (metrics.sequential_bytes, metrics.minimum_bytes) == (figures.sequential_bytes, figures.minimum_bytes)
     assert metrics.activation_bytes == figures.minimum_bytes
+    assert metrics.arena_bytes == figures.arena_bytes
+    assert replace(metrics, activation_convention="arena").activation_bytes == figures.arena_bytes
+
+
+def test_results_from_before_there_were_arenas_are_read(place: Path, tmp_path: Path, result: SearchResult) -> None:
+    older = tmp_path / result.key.folder_name
+    shutil.copytree(place / SEARCHES / result.key.folder_name, older)
+    document = json.loads((older / "metrics.json").read_text())
+    del document["arena_bytes"]
+    (older / "metrics.json").write_text(json.dumps(document))
+    found = read_search(result.key, tmp_path).metrics
+    assert found == replace(result.metrics, arena_bytes=None)
+    assert found.activation_bytes == result.metrics.minimum_bytes
+    with pytest.raises(RecordError, match="arena_bytes"):
+        _ = replace(found, activation_convention="arena").activation_bytes
 
 
 def test_the_tables_hold_what_was_trained(place: Path, result: SearchResult) -> None:

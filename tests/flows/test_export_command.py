@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 
 from flows.cli import ENVIRONMENT, main
 from memnas_core.config import dump_settings
@@ -57,16 +58,36 @@ def exports() -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
+def limit(key: str, count: int) -> None:
+    """Make the search one that was told a limit."""
+    path = Path("store/searches/digits/settings.yaml")
+    text = path.read_text()
+    assert f"{key}: null" in text
+    path.write_text(text.replace(f"{key}: null", f"{key}: {count}"))
+
+
 def test_a_file_and_its_card(memnas: Memnas) -> None:
+    limit("max_param_bytes", 9_000_000)
+    limit("max_activation_bytes", 64_000)
     code, out, err = memnas("digits", "--format", "pt2")
     assert (code, err) == (0, "")
     file, card = exports()
     assert file.startswith("digits-")
     assert (Path(file).suffix, card) == (".pt2", f"{file}.md")
     path = Path("store/searches/digits/exports") / file
-    assert "same class as the torch network: 359 of 359" in out
-    assert f"({path.stat().st_size:,} bytes)" in out
-    assert "difference +0.0000" in out
+    *_, accuracy, budget = lines = out.splitlines()
+    size, torch_name = path.stat().st_size, f"torch {torch.__version__}"
+    assert lines[-6:-2] == [
+        f"File: {path}",
+        f"  bytes: {size:,}",
+        f"  activations: unknown; {torch_name} tells no plan",
+        f"  {torch_name}, gives the class of the torch network to 359 of 359 test images",
+    ]
+    assert accuracy.endswith("difference +0.0000")
+    assert budget == (
+        f"  budget of search digits: met as far as known: file {size:,} of 9,000,000 bytes ({size / 9e6:.1%}), "
+        "activations not known"
+    )
     assert "| test accuracy, as recorded | 0.2500 |" in path.with_name(card).read_text()
     assert json.loads(read_facts(path))["search"] == "digits"
 
@@ -79,8 +100,22 @@ def test_int8_by_the_first_digits_of_an_id(memnas: Memnas, tmp_path: Path) -> No
         f"digits-{arch_id}-int8.onnx",
         f"digits-{arch_id}-int8.onnx.md",
     ]
-    assert "accuracy: " in out
+    assert "  accuracy on them: " in out
     assert exports() == []
+
+
+def test_a_file_beyond_the_budget(memnas: Memnas) -> None:
+    limit("max_param_bytes", 1000)
+    code, out, err = memnas("digits", "--format", "pt2")
+    assert code == 1
+    file, _ = exports()
+    size = (Path("store/searches/digits/exports") / file).stat().st_size
+    assert "  budget of search digits: not met: file" in out
+    assert err == (
+        f"memnas: store/searches/digits/exports/{file}: expected a file within the budget of search digits, found file "
+        f"{size:,} of 1,000 bytes ({size / 1000:.1%}); the file is kept; a file has more in it than weights: export a "
+        "smaller candidate, or search with a lower limit\n"
+    )
 
 
 def test_a_file_that_computes_something_else_is_not_kept(memnas: Memnas, monkeypatch: pytest.MonkeyPatch) -> None:

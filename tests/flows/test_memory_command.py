@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from uuid import uuid4
 from xml.etree import ElementTree
@@ -27,7 +27,8 @@ from memnas_core.architecture import (
     to_json,
 )
 from memnas_core.arena import plan_shared
-from memnas_core.arena_rules import ArenaRules, roles_of, shared_graph
+from memnas_core.arena_rules import ArenaRules, shared_graph
+from memnas_core.block_arena import ARENA
 from memnas_core.errors import InputError, StorageError
 from memnas_core.graph import Shape, lower
 from memnas_core.measure import measure
@@ -35,6 +36,7 @@ from memnas_core.memory import peaks
 from memnas_core.network import build_network
 from memnas_core.parameters import parameter_bytes
 from memnas_core.running_order import best_order
+from memnas_core.runtime_arena import runtime_graph
 
 ARCHITECTURE = Architecture(
     (
@@ -194,9 +196,9 @@ def test_switches_of_the_arena(
     graph = lower(ARCHITECTURE, Shape(3, 16, 16), 10)
     names = ("in_place", "direct_concats", "counts_inputs", "counts_outputs")
     switches = ArenaRules(**dict(zip(names, rules, strict=True)))
-    order = None if "--order" in options else best_order(graph)[1].order
-    shared = shared_graph(graph.plain(), graph.sizes(4), roles_of(graph), switches, order, alignment)
-    plan = plan_shared(shared, alignment)
+    running = graph if "--order" in options else best_order(graph)[0]
+    made = runtime_graph(running, replace(ARENA, rules=switches, alignment=alignment), 4)
+    plan = plan_shared(shared_graph(made.layers, made.sizes, made.roles, switches, alignment=alignment), alignment)
     arena = found["arena"]
     assert (arena["bytes"], arena["lower_bound_bytes"], arena["alignment"]) == (plan.bytes, plan.lower_bound, alignment)
     assert arena["rules"] == asdict(switches)

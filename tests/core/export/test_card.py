@@ -12,8 +12,9 @@ from memnas_core.export.images import calibration_images, check_images, normalis
 from memnas_core.export.model_file import Format, OpenedFile
 from memnas_core.export.store import find_trained
 from memnas_core.graph import Graph, Layer, LayerKind, Shape, lower
-from memnas_core.measure import measure
+from memnas_core.measure import MemoryFigures, measure
 from memnas_core.running_order import best_order
+from memnas_core.runtime_arena import EXECUTORCH_PLANNED, runtime_arena
 from tests.core.export.conftest import SmallStore
 from tests.core.small_search import small_settings
 
@@ -29,26 +30,35 @@ def test_bytes_of_a_network_worked_by_hand() -> None:
         Layer("classifier", LayerKind.LINEAR, ("pool",), 2, Shape(5, 1, 1)),
     )
     graph = Graph(Shape(3, 4, 4), layers, "classifier")
-    column = memory_column(graph, graph, 1)
+    figures = MemoryFigures(1, 48, 80, 81, 82)
+    column = memory_column(figures, graph, Format.EXECUTORCH, int8=True)
     # Kernels 3 * 3 * 3 * 2 + 2 * 5 = 64 at one byte, biases 2 + 5 = 7 at four.
     assert column.weights == 64 + 28
-    assert column.peaks == {"paper": 48, "sequential": 80, "minimum": 80}
-    assert column.arena == 80  # 48 and 32 are multiples of 16
-    assert memory_column(graph, graph, 4).weights == 4 * 64 + 28
-    assert memory_column(graph, graph, 4).peaks["sequential"] == 320
+    assert column.peaks == {"paper": 48, "sequential": 80, "minimum": 81, "arena": 82}
+    assert column.predicted == 4 * 48 + 48  # the image in float32 and quantised; later tensors need less
+    wide = memory_column(figures, graph, Format.EXECUTORCH, int8=False)
+    assert wide.weights == 4 * 64 + 28
+    assert wide.predicted == 320  # the ReLU overwrites
+    assert memory_column(figures, graph, Format.PT2, int8=False).predicted is None
+    assert memory_column(figures, graph, Format.ONNX, int8=True).predicted is None
+    # The image lies with the caller. Then 16 channels of 4 * 4 pixels instead of 2, a copy with 2, and the scores.
+    assert memory_column(figures, graph, Format.ONNX, int8=False).predicted == 1024 + 128 + 64
 
 
 def test_bytes_are_those_of_the_search(store: SmallStore) -> None:
     trained = find_trained(store.path, "letters")
-    given = lower(trained.architecture, Shape(1, 8, 8), 10)
-    column = memory_column(given, best_order(given)[0], 4)
+    running, least = best_order(lower(trained.architecture, Shape(1, 8, 8), 10))
     figures = measure(trained.architecture, Shape(1, 8, 8), 10, 4, 4)
-    assert column.peaks == {
-        "paper": figures.paper_bytes,
-        "sequential": figures.sequential_bytes,
-        "minimum": figures.minimum_bytes,
-    }
-    assert column.arena >= column.peaks["minimum"]
+    card = model_card(trained, running, least, Format.EXECUTORCH, False, ("digits.pte", 1), OPENED, CHECK)
+    for name, count in (
+        ("paper", figures.paper_bytes),
+        ("sequential", figures.sequential_bytes),
+        ("minimum", least.bytes),
+        ("arena", figures.arena_bytes),
+    ):
+        assert f"| activations, `{name}` | {count:,} | " in card
+    planned = runtime_arena(running, EXECUTORCH_PLANNED, 4).bytes
+    assert f"| predicted: ExecuTorch's plan | {planned:,} |  |" in card
 
 
 def test_card_says_what_was_measured(store: SmallStore) -> None:
@@ -80,6 +90,7 @@ def test_card_says_what_was_measured(store: SmallStore) -> None:
     card = model_card(trained, ordered, least, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
     assert "2.100 ms, median of 359 runs on one thread" in card
     assert "has no plan for activations" in card
+    assert "| predicted: what ONNX Runtime allocates | " in card
     inexact = replace(least, lower_bound=least.bytes - 16, exact=False)
     card = model_card(trained, ordered, inexact, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
     assert f"no order needs less than {least.bytes - 16:,} bytes" in card

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from memnas_core.deployed import DeployedNetwork, deploy
 from memnas_core.export import onnx_file, pt2_file
-from memnas_core.export.card import arena_bytes
 from memnas_core.export.check import check_file
 from memnas_core.export.formats import open_file, write_file
 from memnas_core.export.model_file import Format, OpenedFile
+from memnas_core.export.prediction import predicted_bytes
 from memnas_core.export.program_runner import ProgramRunner
 from memnas_core.graph import LayerKind
 from memnas_core.network import Network
@@ -63,8 +63,7 @@ def test_float32_gives_the_scores_of_the_torch_network(
         runner = ProgramRunner(path.read_bytes())
         for image in images[:4].split(1):
             torch.testing.assert_close(runner.run(image), opened.run(image), rtol=1e-4, atol=1e-5)
-        assert opened.planned_bytes is not None
-        assert opened.planned_bytes >= deployed.least.bytes
+        assert opened.planned_bytes == predicted_bytes(wanted, deployed.graph, int8=False)
     else:
         read = {Format.ONNX: onnx_file.read_facts, Format.PT2: pt2_file.read_facts}[wanted]
         assert json.loads(read(path)) == {"arch_id": "c0ffee"}
@@ -74,7 +73,7 @@ def test_float32_gives_the_scores_of_the_torch_network(
 def test_int8_is_near_the_torch_network(
     wanted: Format, network: Network, deployed: DeployedNetwork, images: Tensor, tmp_path: Path
 ) -> None:
-    arena, weights = arena_bytes(deployed.graph, 1), deployed.graph.weights
+    predicted, weights = predicted_bytes(wanted, deployed.graph, int8=True), deployed.graph.weights
     path = written(tmp_path, wanted, deployed, images, int8=True)
     opened = open_file(wanted, path, int8=True)
     with torch.no_grad():
@@ -83,8 +82,9 @@ def test_int8_is_near_the_torch_network(
     assert 0 < largest_difference(opened, network, images) < 0.5 * spread
     if wanted is Format.EXECUTORCH:
         assert opened.planned_bytes is not None
-        # int8 activations, and beside them the scratch memory of one kernel: float32 would be four times the arena.
-        assert arena <= opened.planned_bytes < 2 * arena
+        assert predicted is not None
+        # int8 activations, and beside them the scratch memory of one kernel: float32 would be four times as much.
+        assert predicted <= opened.planned_bytes < 2 * predicted
         assert weights < path.stat().st_size
     assert opened.on_this_machine == (wanted is not Format.EXECUTORCH)
 
