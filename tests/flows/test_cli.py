@@ -115,7 +115,7 @@ def test_usage_errors(arguments: list[str], words: str, memnas: Memnas, tmp_path
         (["report", "--name", ".."], "--name '..': expected a plain file name"),
         (["report", "--set", "store=5"], "store: expected a string, found 5"),
         (["ui", "--set", "tracking.experiment=''"], "tracking.experiment: expected a string that is not empty"),
-        (["memory", "absent.json", "--input", "3,8,8"], "absent.json: expected an architecture's JSON file"),
+        (["memory", "absent.json", "--input", "3,8,8"], "absent.json: expected an architecture's JSON"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], words: str, memnas: Memnas, tmp_path: Path) -> None:

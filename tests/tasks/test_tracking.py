@@ -191,7 +191,7 @@ def test_nothing_is_recorded_twice(store: Path, tracker: Tracker, search_run: st
     assert children(store, round_run) == [run]
     seed = rows(store, "select value from params where run_uuid = ? and key = 'search.seed'", search_run)
     assert seed == [("0",)]
-    assert len(rows(store, "select * from metrics where run_uuid = ?", run)) == 12 + 2 * 4
+    assert len(rows(store, "select * from metrics where run_uuid = ?", run)) == 13 + 2 * 4
 
 
 @pytest.mark.parametrize("outcome", ["RUNNING", "KILLED"])
