@@ -1,13 +1,14 @@
 """One round of the search: the paper's Figure 1(a)."""
 
 from prefect import flow, unmapped
+from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from memnas_core.grow_trim import MoveCounts, seed_architecture
-from memnas_core.jobs import TrainingRecord
+from memnas_core.jobs import TrainingRecord, joined
 from memnas_core.records import CandidateRow
-from memnas_core.search import Ranking, seed_contender
-from tasks.round_steps import generate, rank, record, register_winner, rerank, train, update_controller
+from memnas_core.search import Contender, Ranking, seed_contender
+from tasks.round_steps import generate, log, rank, record, register_winner, rerank, select, train, update_controller
 from tasks.session import Search
 
 # Threads only wait for worker processes. More threads than workers keep those busy while a finished candidate is
@@ -48,10 +49,33 @@ def seed_round(search: Search) -> None:
 
 
 def _train_top(search: Search, ranking: Ranking, number: int) -> list[TrainingRecord]:
-    """Train the k best in parallel: a task each, which waits for a worker process."""
-    top = ranking.top(search.settings.search.top_k)
-    search.display.begin_round(number, len(ranking.contenders), len(top))
-    return train.map(unmapped(search), list(top)).result()
+    """Train the k best, rung by rung, and return a record for each candidate that adds up its rungs.
+
+    In a rung they train in parallel: a task each, which waits for a worker process.
+    """
+    running = list(ranking.top(search.settings.search.top_k))
+    search.display.begin_round(number, len(ranking.contenders), len(running))
+    trained: dict[str, list[TrainingRecord]] = {contender.candidate.arch_id: [] for contender in running}
+    logged: list[PrefectFuture[None]] = []
+    for rung, images in enumerate(search.rungs if number > 0 else (None,)):
+        if rung > 0:
+            going_on = select(search, running, _joined(trained, running))
+            stopped = [contender for contender in running if contender not in going_on]
+            logged += log.map(unmapped(search), stopped, _joined(trained, stopped))
+            running = going_on
+            search.display.begin_rung(rung, len(running))
+        before = [_joined(trained, [contender])[0] if rung > 0 else None for contender in running]
+        records = train.map(unmapped(search), running, unmapped(images), before).result()
+        for finished in records:
+            trained[finished.arch_id].append(finished)
+    logged += log.map(unmapped(search), running, _joined(trained, running))
+    for future in logged:
+        future.result()
+    return [joined(records) for records in trained.values()]
+
+
+def _joined(trained: dict[str, list[TrainingRecord]], contenders: list[Contender]) -> list[TrainingRecord]:
+    return [joined(trained[contender.candidate.arch_id]) for contender in contenders]
 
 
 def _close(

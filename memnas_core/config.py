@@ -43,6 +43,8 @@ ControllerVersion = Literal["paper", "improved"]
 ControllerTarget = Literal["accuracy", "metric"]
 Moves = Literal["grow_and_trim", "grow"]
 Selection = Literal["controller", "random"]
+Aim = Literal["front", "score"]
+StartingWeights = Literal["base", "fresh"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -97,6 +99,15 @@ class SearchSettings:
         moves: `grow` leaves the paper's trimming out, to show what it is worth.
         selection: Who chooses the candidates that are trained: the controller, or `random` to show what it is worth;
             then none is trained.
+        aim: What the search looks for. `front`: the whole Pareto front; each round starts from a network on it that
+            was not yet a base, or seldom, and candidates rank by the area that they would add. `score`: one network, as
+            in the paper; each round starts from the winner of the last, and candidates rank by Eq. 4.
+        accuracy_floor: Under `front`: networks no more accurate are of no use; null: half way from guessing to the
+            first network.
+        weights: What a candidate's training begins with: the weights of its base, or fresh ones as in the paper.
+        rungs: Length of each rung of a candidate's training, as a share of `training.epochs`. One rung of 1 trains all
+            candidates fully, as the paper does. The first network is always trained fully.
+        keep: Share of a rung's candidates that go on to the next rung at most.
         top_k: Candidates trained in a round (the paper's k).
         rounds: Rounds at most.
         max_cells: The search ends when its base has so many cells in a block.
@@ -107,6 +118,11 @@ class SearchSettings:
     seed: NonNegativeInt
     moves: Moves
     selection: Selection
+    aim: Aim
+    accuracy_floor: Annotated[float, Field(ge=0, lt=1)] | None
+    weights: StartingWeights
+    rungs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    keep: Annotated[float, Field(gt=0, le=1)]
     top_k: PositiveInt
     rounds: PositiveInt
     max_cells: PositiveInt
@@ -254,6 +270,14 @@ class Settings:
     final: FinalSettings
     execution: ExecutionSettings
     tracking: TrackingSettings
+
+    @model_validator(mode="after")
+    def _controller_knows_accuracy(self) -> Self:
+        if self.search.aim == "front" and self.controller.target != "accuracy":
+            raise ValueError(
+                "controller.target: expected accuracy with search.aim: front, found metric, which is relative to a base"
+            )
+        return self
 
     def as_dict(self) -> dict[str, object]:
         """Return the settings as the nested mapping that a YAML file holds."""
@@ -405,8 +429,8 @@ def _explain(error: ValidationError) -> str:
         return f"{key}: expected one of {known}, found {place[-1]}; correct its spelling or remove it"
     if kind in ("missing", "missing_argument"):
         return f"{key}: expected a value, found nothing; add it"
-    if kind == "value_error":  # the validators of a section begin with the name of the key
-        return f"{key}.{context['error']}"
+    if kind == "value_error":  # validators begin with the name of the key
+        return f"{key}.{context['error']}" if key else str(context["error"])
     expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else finding["msg"]
     return f"{key}: expected {expected}, found {_shown(finding['input'])}"
 

@@ -179,9 +179,7 @@ def _best_match(new: Block, old: Block) -> _Match:
     """Match a child's cells with the parent's so that most layers go on; moves keep the cells' order."""
     best = max(_matches(new, old, (0,)), key=lambda found: found[0])[1]
     branches = tuple(
-        _branch_match(cell, old.cells[number - 1], best)
-        if (number := best[position]) is not FRESH
-        else (FRESH, FRESH)
+        _branch_match(cell, old.cells[number - 1], best) if (number := best[position]) is not FRESH else (FRESH, FRESH)
         for position, cell in enumerate(new.cells, start=1)
     )
     return _Match(best, branches)
@@ -222,9 +220,7 @@ def _cell_runs(new: Block, old: Block, match: _Match, position: int) -> Runs:
     if parent_runs == 1:
         return (0,) if _run_count(cell) == 1 else (FRESH, FRESH)
     sides = [
-        side
-        for branch, side in zip(_branches(cell), match.branches[position - 1], strict=True)
-        if branch is not None
+        side for branch, side in zip(_branches(cell), match.branches[position - 1], strict=True) if branch is not None
     ]
     return tuple(sides) if len(sides) == _run_count(cell) else (FRESH,) * _run_count(cell)
 
@@ -241,8 +237,9 @@ def _output_runs(new: Block, old: Block, match: _Match) -> tuple[Runs, int]:
     for position, cell in enumerate(new.cells, start=1):
         if cell.included:
             first = start.get(match.cells[position] or 0)
-            for run in _cell_runs(new, old, match, position):
-                runs.append(FRESH if first is None or run is FRESH else first + run)
+            runs += [
+                FRESH if first is None or run is FRESH else first + run for run in _cell_runs(new, old, match, position)
+            ]
     return tuple(runs), count
 
 
@@ -273,6 +270,7 @@ def _continued_layers(new: Block, old: Block, match: _Match, position: int, pref
         if branch is None or side is FRESH:
             continue
         theirs = _branches(other)[side]
+        assert theirs is not None, "only branches that exist are matched"
         ours, base = f"{prefix}_c{position}_{letter}", f"{prefix}_c{number}_{'ab'[side]}"
         runs = _cell_runs(new, old, match, branch.input)
         wide = _run_count(old.cells[theirs.input - 1]) > 1 if theirs.input else False

@@ -1,8 +1,8 @@
 """A candidate's network with the weights of its base: the torch part of inheritance.
 
-What a layer begins with is decided by `memnas_core.heritage`. A grown network computes what its base computes. A trimmed
-one has lost something, and the statistics of its batch norms no longer fit what flows through it: they are measured
-anew on a few training images, without training.
+What a layer begins with is decided by `memnas_core.heritage`. A grown network computes what its base computes. A
+trimmed one has lost something, and the statistics of its batch norms no longer fit what flows through it: they are
+measured anew on a few training images, without training.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,16 +46,12 @@ def _continue(
     for key, tensor in state.items():
         if key.startswith(ours):
             old = base[theirs + key.removeprefix(ours)]
-            tensor.copy_(_by_runs(old, source.runs, filters) if old.shape != tensor.shape or _moves(source.runs) else old)
-
-
-def _moves(runs: Runs) -> bool:
-    return runs != tuple(range(len(runs)))
+            tensor.copy_(_by_runs(old, source.runs, filters))
 
 
 def _by_runs(weight: Tensor, runs: Runs, filters: int) -> Tensor:
     """Return a weight, shape (out, in, ...), whose input channels are the old ones' in another order, or zero."""
-    if weight.dim() < 2:  # a bias or a statistic belongs to outputs
+    if weight.dim() < 2 or (runs == (0,) and weight.shape[1] <= filters):  # bias, statistic, or nothing to move
         return weight
     parts = [
         torch.zeros_like(weight[:, :filters]) if run is FRESH else weight[:, run * filters : (run + 1) * filters]

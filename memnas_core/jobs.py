@@ -8,8 +8,8 @@ finished a second time.
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -20,10 +20,12 @@ from safetensors.torch import load_file, save
 
 from memnas_core.architecture import Architecture, to_json
 from memnas_core.config import TrainingSettings
-from memnas_core.data import DatasetInfo, open_dataset
+from memnas_core.data import Dataset, DatasetInfo, open_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
+from memnas_core.heritage import heritage
+from memnas_core.inheritance import CALIBRATION_IMAGES, inherit
 from memnas_core.network import Network, build_network
 from memnas_core.records import Status
 from memnas_core.storage import new_folder, storage_errors
@@ -33,7 +35,27 @@ RECORD_FILE = "training.json"
 WEIGHTS_FILE = "weights.safetensors"
 PROGRESS_SECONDS = 0.25
 
-_DECIDING_MODULES = ("graph.py", "network.py", "training.py", "data/augmentation.py")
+_DECIDING_MODULES = (
+    "graph.py",
+    "heritage.py",
+    "inheritance.py",
+    "network.py",
+    "training.py",
+    "data/augmentation.py",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A finished training whose weights another one begins with.
+
+    Attributes:
+        architecture: What was trained: the same architecture, or the base that it was made from.
+        key: The training's key; it is in the same folder.
+    """
+
+    architecture: Architecture
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +70,8 @@ class TrainingJob:
         settings: The training section.
         seed: Decides initial weights, order and augmentation.
         folder: Folder that receives finished trainings, each under its key.
+        images: Training images to see; None: a full training of the settings.
+        start: The training whose weights it begins with; None: fresh ones.
     """
 
     architecture: Architecture
@@ -57,6 +81,8 @@ class TrainingJob:
     settings: TrainingSettings
     seed: int
     folder: Path
+    images: int | None = None
+    start: Start | None = None
 
     @property
     def key(self) -> str:
@@ -67,6 +93,8 @@ class TrainingJob:
             asdict(self.settings),
             self.seed,
             training_version(),
+            self.images,
+            self.start and (to_json(self.start.architecture), self.start.key),
         ]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -95,6 +123,7 @@ class TrainingRecord:
         device: Where it ran.
         message: What went wrong, in words; empty when nothing did.
         history: One line for each epoch.
+        key: Of the training, under which its weights are; of the last one where records are joined.
     """
 
     arch_id: str
@@ -106,6 +135,7 @@ class TrainingRecord:
     device: str
     message: str
     history: tuple[EpochFigures, ...] = field(default=())
+    key: str = ""
 
 
 @cache
@@ -146,7 +176,9 @@ def read_record(folder: Path) -> TrainingRecord:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         history = tuple(EpochFigures(**line) for line in document.pop("history"))
-        return TrainingRecord(**{**document, "status": Status(document["status"]), "history": history})
+        return TrainingRecord(
+            **{**document, "status": Status(document["status"]), "history": history, "key": folder.name}
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordError(f"{path}: expected the record of a training, found {error}") from error
 
@@ -193,8 +225,10 @@ def run(job: TrainingJob) -> TrainingRecord:
     try:
         graph = lower(job.architecture, Shape(*info.shape), len(info.classes))
         network = build_network(graph, job.seed)
-        outcome = train(network, dataset, job.settings, job.seed, _progress_writer(job))
-        history, images_seen = outcome.history, outcome.images_seen
+        if job.start is not None:
+            images_seen = _begin_with(network, job.start, job, dataset)
+        outcome = train(network, dataset, job.settings, job.seed, _progress_writer(job), job.images)
+        history, images_seen = outcome.history, images_seen + outcome.images_seen
         if outcome.diverged:
             status, message = Status.DIVERGED, f"the loss diverged after {images_seen} images"
         else:
@@ -220,9 +254,52 @@ def run(job: TrainingJob) -> TrainingRecord:
         device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         message=message,
         history=history,
+        key=job.key,
     )
     write_record(job, record, weights)
     return record
+
+
+def _begin_with(network: Network, start: Start, job: TrainingJob, dataset: Dataset) -> int:
+    """Give a new network the weights of another training; return the training images that this took.
+
+    Raises:
+        RecordError: The weights cannot be read, or belong to another architecture.
+    """
+    before = load_network(start.architecture, job.folder / start.key / WEIGHTS_FILE, dataset.info)
+    if start.architecture == job.architecture:
+        network.load_state_dict(before.state_dict())
+        return 0
+    generator = torch.Generator().manual_seed(job.seed)
+    chosen = torch.randperm(len(dataset.train.labels), generator=generator)[:CALIBRATION_IMAGES]
+    augment = Augmentation(dataset.info, job.settings, torch.device("cpu"))
+    images = augment.normalise(torch.from_numpy(dataset.train.images[chosen.numpy()]))
+    inherit(
+        network,
+        before.state_dict(),
+        heritage(job.architecture, start.architecture),
+        job.architecture.filters,
+        images,
+    )
+    return len(images)
+
+
+def joined(rungs: Sequence[TrainingRecord]) -> TrainingRecord:
+    """Return the trainings of a candidate, one after the other, as one: costs add up, the last result counts.
+
+    Args:
+        rungs: In order; at least one.
+    """
+    history: list[EpochFigures] = []
+    for rung in rungs:
+        history += [replace(line, epoch=len(history) + place) for place, line in enumerate(rung.history, start=1)]
+    return replace(
+        rungs[-1],
+        images_seen=sum(rung.images_seen for rung in rungs),
+        started=rungs[0].started,
+        seconds=sum(rung.seconds for rung in rungs),
+        history=tuple(history),
+    )
 
 
 def load_network(architecture: Architecture, weights: Path, info: DatasetInfo) -> Network:
@@ -294,4 +371,5 @@ def lost(job: TrainingJob, started: float, message: str) -> TrainingRecord:
         seconds=time.time() - started,
         device="",
         message=message,
+        key=job.key,
     )

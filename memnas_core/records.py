@@ -36,16 +36,18 @@ class CandidateRow:
         sequential_bytes: Peak activations under `sequential`.
         minimum_bytes: Peak activations under `minimum`.
         arena_bytes: The arena that holds all activations; null in tables made before there was this column.
-        predicted_score: Eq. 4 before training; null before the controller has learnt anything.
+        predicted_score: What a round's candidates are ranked by before training: Eq. 4 or, with `search.aim: front`,
+            the gain of `memnas_core.front`; null before the controller has learnt anything.
         predicted_accuracy: Null unless the controller's target is `accuracy`.
         predicted_rank: Place in the controller's ranking from 1.
         measured_accuracy: On the validation split, in [0, 1]; null unless trained.
-        measured_score: Eq. 4 after training.
+        measured_score: The same after training.
         measured_rank: Place after re-ranking from 1, among the trained.
         status: What became of it.
         training_seconds: Wall time of its training; null unless it was started.
-        images_seen: Training images it has seen.
-        is_winner: Whether it is the base of the next round.
+        images_seen: Training images it has seen, those of the weights that it began with not counted.
+        is_winner: Whether it is the best of its round; with `search.aim: score` the base of the next.
+        training_key: Of its (last) training, under which its weights are; null unless trained, and in older tables.
     """
 
     arch_id: str
@@ -68,6 +70,7 @@ class CandidateRow:
     training_seconds: float | None
     images_seen: int
     is_winner: bool
+    training_key: str | None
 
     @property
     def memory(self) -> MemoryFigures:
@@ -89,7 +92,7 @@ class RoundSummary:
         accuracy: The winner's, on the validation split, in [0, 1].
         param_bytes: The winner's weights.
         activation_bytes: The winner's peak under the convention of the settings.
-        score: The winner's Eq. 4 relative to the base.
+        score: The winner's `measured_score`.
         cells: Cells of the winner's largest block.
         grown: Growing moves; Eq. 1.
         trimmed: Trimming moves; Eq. 2.
@@ -146,13 +149,13 @@ def write_candidates(path: Path, rows: Sequence[CandidateRow]) -> None:
 
 
 def read_candidates(path: Path) -> tuple[CandidateRow, ...]:
-    """Read `candidates.parquet`, also one without `arena_bytes` that an older memnas wrote.
+    """Read `candidates.parquet`, also one that an older memnas wrote with fewer columns.
 
     Raises:
         RecordError: The file is missing, truncated or has other columns.
     """
     remedy = "restore it with dvc checkout, or delete the folder of its round and go on with --resume"
-    return read_parquet(path, CandidateRow, "a table of candidates", remedy, later=("arena_bytes",))
+    return read_parquet(path, CandidateRow, "a table of candidates", remedy, later=("arena_bytes", "training_key"))
 
 
 def to_json(row: RoundSummary) -> str:

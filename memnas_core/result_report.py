@@ -93,6 +93,8 @@ def _chosen(
 
 
 def _search_training(folder: SearchFolder, row: CandidateRow) -> TrainingRecord:
+    if row.training_key:
+        return read_record(folder.trainings / row.training_key)
     for path in folder.trainings.glob("[!.]*/"):  # with a dot: a training that is being written
         record = read_record(path)
         if record.arch_id == row.arch_id and record.validation_accuracy == row.measured_accuracy:

@@ -6,7 +6,8 @@ steps.
 
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -16,8 +17,10 @@ from memnas_core.budget import MOVES, fits, fitted_seed, trimmed_to_fit
 from memnas_core.config import ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller, predicted_scores
 from memnas_core.errors import RecordError, TrainingError
+from memnas_core.front import Front, order_by_gain
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, generate, growths
+from memnas_core.halving import going_on
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance, pareto_front, score
@@ -29,11 +32,19 @@ CHOICES = 4
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The network that a round grows and trims, with its measured figures (the paper's *pre*)."""
+    """The network that a round grows and trims, with its measured figures (the paper's *pre*).
+
+    Attributes:
+        architecture: The network.
+        arch_id: Its id.
+        performance: Its figures.
+        training_key: Of the training whose weights its candidates may begin with.
+    """
 
     architecture: Architecture
     arch_id: str
     performance: Performance
+    training_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class Contender:
         candidate: Architecture and lineage.
         memory: Its exact memory figures.
         predicted_rank: Place in the controller's ranking from 1.
-        predicted_score: Eq. 4 as predicted; null before the controller has learnt anything.
+        predicted_score: Eq. 4, or the gain, as predicted; null before the controller has learnt anything.
         predicted_accuracy: Null unless the controller predicts accuracy.
     """
 
@@ -128,6 +139,8 @@ def generate_round(
     candidates, counts = generate(base, number, known)
     if settings.moves == "grow":
         candidates, counts = _grown_only(base, candidates)
+    if max(len(block.cells) for block in base.blocks) >= settings.max_cells:
+        candidates = tuple(candidate for candidate in candidates if not _is_grown(candidate))
     every = [(candidate, measured(candidate.architecture)) for candidate in candidates]
     kept = [(candidate, memory) for candidate, memory in every if fits(memory, objective)]
     inside = {candidate.arch_id for candidate, _ in kept}
@@ -147,9 +160,13 @@ def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tu
 
     `generate` grows before it trims, so that no grown candidate was left out as the duplicate of a trimmed one.
     """
-    kept = tuple(c for c in candidates if c.move.split()[0] == MoveKind.GROW)
+    kept = tuple(candidate for candidate in candidates if _is_grown(candidate))
     valid = [apply(base, move) is not None for move in growths(base)]
     return kept, MoveCounts(len(valid), 0, 0, valid.count(False), valid.count(True) - len(kept))
+
+
+def _is_grown(candidate: Candidate) -> bool:
+    return candidate.move.split()[0] == MoveKind.GROW
 
 
 def seed_contender(
@@ -213,13 +230,113 @@ def rank_round(
     )
 
 
+def rank_for_front(
+    generation: Generation,
+    controller: Controller | None,
+    base: Base,
+    front: Front,
+    objective: ObjectiveSettings,
+    top_k: int,
+    seed: int,
+) -> Ranking:
+    """Order a round's candidates by the area that they are expected to add to the front, grown and trimmed in turn.
+
+    What a candidate's accuracy differs from its base's is the controller's guess, what the base has is measured.
+    Trimmed and grown candidates take turns, since the two ends of the front need both, and since a guess that favours
+    one kind would never see the other.
+
+    Args:
+        generation: The candidates.
+        controller: What has been learnt; None: all are taken to be as accurate as the base.
+        base: The round's base.
+        front: All that was trained so far.
+        objective: The convention of the activation peak.
+        top_k: So many are chosen to differ from each other.
+        seed: Decides the order of equal ones.
+    """
+    count = len(generation.candidates)
+    shuffled = random.Random(seed).sample(range(count), count)
+    accuracies = [base.performance.accuracy] * count
+    if controller is not None and count:
+        networks = [base.architecture, *(candidate.architecture for candidate in generation.candidates)]
+        predicted = controller.predict(networks)
+        accuracies = (base.performance.accuracy + predicted[1:] - predicted[0]).clip(0, 1).tolist()
+    expected = [
+        performance_of(memory, accuracy, objective)
+        for memory, accuracy in zip(generation.memory, accuracies, strict=True)
+    ]
+    turns: list[list[int]] = []
+    for is_grown in (False, True):
+        kind = [i for i in shuffled if _is_grown(generation.candidates[i]) is is_grown]
+        turns.append([kind[place] for place in order_by_gain(front, [expected[i] for i in kind], top_k)])
+    order = [i for pair in zip_longest(*turns) for i in pair if i is not None]
+    return Ranking(
+        [
+            Contender(
+                generation.candidates[i],
+                generation.memory[i],
+                rank,
+                None if controller is None else front.gain(expected[i]),
+                None if controller is None else accuracies[i],
+            )
+            for rank, i in enumerate(order, start=1)
+        ],
+        generation.counts,
+    )
+
+
 def performance_of(memory: MemoryFigures, accuracy: float, objective: ObjectiveSettings) -> Performance:
     """Return what Eq. 4 compares, with the peak under the convention of the settings."""
     return Performance(accuracy, memory.activation_bytes(objective.activation_convention), memory.param_bytes)
 
 
+def value_of(performance: Performance, base: Base | None, objective: ObjectiveSettings, front: Front | None) -> float:
+    """Return what candidates are compared by: the gain over a front, or without one Eq. 4 relative to the base.
+
+    Args:
+        performance: The candidate's.
+        base: The round's base; None in round 0, whose one network is its own base.
+        objective: Weights of Eq. 4.
+        front: What was trained before the round, if the search aims at the front.
+    """
+    if front is not None:
+        return front.gain(performance)
+    return score(performance, base.performance if base else performance, objective.accuracy_weight)
+
+
+def promising(
+    contenders: Sequence[Contender],
+    records: Mapping[str, TrainingRecord],
+    base: Base | None,
+    objective: ObjectiveSettings,
+    front: Front | None,
+    keep: float,
+) -> list[Contender]:
+    """Return the candidates of a rung that go on to the next one (`memnas_core.halving`).
+
+    Args:
+        contenders: The rung's candidates.
+        records: Their trainings so far, by id.
+        base: The round's base.
+        objective: Weights of Eq. 4.
+        front: As in `value_of`.
+        keep: Share that goes on at most.
+    """
+    running = [contender for contender in contenders if records[contender.candidate.arch_id].validation_accuracy]
+    figures = [
+        performance_of(c.memory, records[c.candidate.arch_id].validation_accuracy or 0.0, objective) for c in running
+    ]
+    values = [value_of(measured, base, objective, front) for measured in figures]
+    possible = [value_of(replace(measured, accuracy=1.0), base, objective, front) for measured in figures]
+    return [running[index] for index in going_on(values, possible, keep)]
+
+
 def rerank(
-    ranking: Ranking, records: Mapping[str, TrainingRecord], base: Base | None, objective: ObjectiveSettings
+    ranking: Ranking,
+    records: Mapping[str, TrainingRecord],
+    base: Base | None,
+    objective: ObjectiveSettings,
+    front: Front | None = None,
 ) -> tuple[CandidateRow, ...]:
     """Return the round's table: the trained candidates by measured score, then the others by predicted rank.
 
@@ -228,14 +345,14 @@ def rerank(
         records: What became of those that were trained, by id.
         base: The round's base; None in round 0, whose one network is its own base.
         objective: Weights of Eq. 4.
+        front: As in `value_of`.
     """
     scored: list[tuple[float, Contender, TrainingRecord]] = []
     for contender in ranking.contenders:
         record = records.get(contender.candidate.arch_id)
         if record is not None and record.validation_accuracy is not None:
             performance = performance_of(contender.memory, record.validation_accuracy, objective)
-            reference = base.performance if base else performance
-            scored.append((score(performance, reference, objective.accuracy_weight), contender, record))
+            scored.append((value_of(performance, base, objective, front), contender, record))
     scored.sort(key=lambda entry: (-entry[0], entry[1].predicted_rank))
     rows = [
         _row(contender, record, measured_score=value, measured_rank=rank)
@@ -275,6 +392,7 @@ def _row(
         training_seconds=record.seconds if record else None,
         images_seen=record.images_seen if record else 0,
         is_winner=measured_rank == 1,
+        training_key=record.key if record and record.validation_accuracy is not None else None,
     )
 
 
@@ -289,7 +407,43 @@ def trained_of(
     )
 
 
-def next_base(rows: Sequence[CandidateRow], base: Base | None, objective: ObjectiveSettings) -> Base:
+def accuracy_floor(settings: SearchSettings, first_accuracy: float, classes: int) -> float:
+    """Return the accuracy at which a front begins: what the settings say, or half way from guessing to the first."""
+    if settings.accuracy_floor is not None:
+        return settings.accuracy_floor
+    return (1 / classes + first_accuracy) / 2
+
+
+def front_base(
+    rows: Sequence[CandidateRow], bases: Sequence[str], objective: ObjectiveSettings, floor: float
+) -> Base | None:
+    """Return the network on the front that was least often a base; of several the one that adds most to the front.
+
+    Args:
+        rows: Candidates of all rounds.
+        bases: Ids of the bases of all rounds.
+        objective: The budget, and the convention of the activation peak.
+        floor: Accuracy at which the front begins.
+
+    Returns:
+        The next base, or None where no network is above the floor.
+    """
+    on_front = [row for row in front_of(rows, objective) if (row.measured_accuracy or 0.0) > floor]
+    networks = [performance_of(row.memory, row.measured_accuracy or 0.0, objective) for row in on_front]
+    if not networks:
+        return None
+    whole = Front.of(networks, floor)
+
+    def worth(place: int) -> tuple[int, float]:
+        others = Front((), floor, whole.ceiling).plus([*networks[:place], *networks[place + 1 :]])
+        return -bases.count(on_front[place].arch_id), whole.area - others.area
+
+    best = max(range(len(networks)), key=worth)
+    row = on_front[best]
+    return Base(from_json(row.architecture), row.arch_id, networks[best], row.training_key)
+
+
+def round_winner(rows: Sequence[CandidateRow], base: Base | None, objective: ObjectiveSettings) -> Base:
     """Return the winner of a round, or the old base where no training succeeded.
 
     Raises:
@@ -298,7 +452,7 @@ def next_base(rows: Sequence[CandidateRow], base: Base | None, objective: Object
     for row in rows:
         if row.is_winner and row.measured_accuracy is not None:
             performance = performance_of(row.memory, row.measured_accuracy, objective)
-            return Base(from_json(row.architecture), row.arch_id, performance)
+            return Base(from_json(row.architecture), row.arch_id, performance, row.training_key)
     if base is None:
         found = ", ".join(row.status for row in rows)
         raise TrainingError(
@@ -323,7 +477,7 @@ def summarise(
     Args:
         number: The round.
         before: The round's base; None in round 0.
-        after: The base of the next round.
+        after: The network that the round chose.
         counts: Moves of the round.
         rows: Its table after re-ranking.
         records: Its trainings.
@@ -398,7 +552,7 @@ def completion(
     if len(searched) >= settings.rounds:
         return f"{settings.rounds} rounds done (search.rounds)"
     cells = max(len(block.cells) for block in base.blocks)
-    if cells >= settings.max_cells:
+    if settings.aim == "score" and cells >= settings.max_cells:
         return f"the base has {cells} cells in a block (search.max_cells)"
     if settings.max_training_images is not None and images_seen >= settings.max_training_images:
         return f"{images_seen:,} training images seen (search.max_training_images)"
@@ -437,7 +591,7 @@ def best_row(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> Cand
     Raises:
         RecordError: No trained network is within the budget.
     """
-    seed = next_base(rows[:1], None, objective).performance
+    seed = round_winner(rows[:1], None, objective).performance
     front = front_of(rows, objective)
     if not front:
         raise RecordError("candidates: expected a trained network within the budget of the settings, found none")

@@ -35,7 +35,7 @@ class EpochFigures:
     """One line of a training's history.
 
     Attributes:
-        epoch: From 1.
+        epoch: From 1; the last one may be a part of an epoch.
         train_loss: Mean cross-entropy over the epoch's batches, augmented.
         train_accuracy: On the same batches while the weights moved, in [0, 1].
         validation_accuracy: After the epoch, in [0, 1].
@@ -102,6 +102,7 @@ def train(
     settings: TrainingSettings,
     seed: int,
     on_progress: Callable[[TrainingProgress], None] = lambda _progress: None,
+    images: int | None = None,
 ) -> TrainingOutcome:
     """Train a network in place.
 
@@ -111,13 +112,14 @@ def train(
         settings: The training section.
         seed: Decides the order of images and their augmentation.
         on_progress: Called after every batch.
+        images: See so many images, rounded to whole batches, in one cosine cycle; None: as the settings say.
 
     Returns:
         The outcome; the weights are in the network, which is left in evaluation mode.
     """
     device = choose_device(settings.device)
     network.to(device).to(memory_format=torch.channels_last)
-    images, labels = _tensors(dataset.train, device)
+    pixels, labels = _tensors(dataset.train, device)
     augment = Augmentation(dataset.info, settings, device)
     generator = torch.Generator().manual_seed(seed)
     batch_size = min(settings.batch_size, len(labels))
@@ -129,21 +131,22 @@ def train(
         weight_decay=settings.weight_decay,
         fused=True,
     )
-    scheduler = CosineAnnealingWarmRestarts(
-        optimizer, T_0=(settings.restart_epochs or settings.epochs) * steps, T_mult=settings.restart_factor
-    )
+    all_steps = settings.epochs * steps if images is None else max(1, round(images / batch_size))
+    cycle = all_steps if images is not None or settings.restart_epochs is None else settings.restart_epochs * steps
+    scheduler = CosineAnnealingWarmRestarts(optimizer, T_0=cycle, T_mult=settings.restart_factor)
     limit = DIVERGED_LOSS * math.log(len(dataset.info.classes))
-    total = settings.epochs * steps * batch_size
+    total = all_steps * batch_size
     history: list[EpochFigures] = []
     seen = 0
-    for epoch in range(1, settings.epochs + 1):
+    for epoch in range(1, math.ceil(all_steps / steps) + 1):
         started = time.perf_counter()
+        epoch_steps = min(steps, all_steps - (epoch - 1) * steps)  # the last may be a part of one
         network.train()
         loss_sum = correct = 0.0
         order = torch.randperm(len(labels), generator=generator)
-        for step in range(steps):
+        for step in range(epoch_steps):
             chosen = order[step * batch_size : (step + 1) * batch_size].to(device)
-            batch = augment(images[chosen], generator).contiguous(memory_format=torch.channels_last)
+            batch = augment(pixels[chosen], generator).contiguous(memory_format=torch.channels_last)
             scores = network(batch)
             loss = cross_entropy(scores, labels[chosen])
             optimizer.zero_grad(set_to_none=True)
@@ -160,12 +163,12 @@ def train(
             loss_sum += loss_value
             correct += (scores.argmax(1) == labels[chosen]).sum().item()
             on_progress(TrainingProgress(epoch, seen, total, loss_value))
-        mean_loss = loss_sum / steps
+        mean_loss = loss_sum / epoch_steps
         history.append(
             EpochFigures(
                 epoch=epoch,
                 train_loss=mean_loss,
-                train_accuracy=correct / (steps * batch_size),
+                train_accuracy=correct / (epoch_steps * batch_size),
                 validation_accuracy=accuracy(network, dataset.validation, augment, device),
                 learning_rate=rate,
                 seconds=time.perf_counter() - started,

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -9,7 +10,6 @@ from prefect.cache_policies import NO_CACHE
 from memnas_core.architecture import from_json
 from memnas_core.jobs import (
     WEIGHTS_FILE,
-    TrainingJob,
     TrainingRecord,
     candidate_seed,
     finished,
@@ -39,15 +39,15 @@ def conclude(search: Search) -> None:
         f"Chosen for lambda = {objective.accuracy_weight}: {row.arch_id} of round {row.round}, "
         f"from a Pareto front of {len(front)}."
     )
-    job, record, epochs = _final_training(search, row)
+    training, record, epochs = _final_training(search, row)
     accuracy = search.workers.run(
-        test_accuracy, architecture, job.path / WEIGHTS_FILE, search.dataset, search.settings.training
+        test_accuracy, architecture, training / WEIGHTS_FILE, search.dataset, search.settings.training
     )
     assert record.validation_accuracy is not None, "only trained networks are chosen"
     chosen = Chosen(row.arch_id, row.round, record.validation_accuracy, accuracy, epochs, time.time())
     folder.write_front(front)
-    folder.write_chosen(chosen, job.path, network_files(architecture, search.input_shape, search.classes, objective))
-    log_chosen(search, row, chosen, job.path)
+    folder.write_chosen(chosen, training, network_files(architecture, search.input_shape, search.classes, objective))
+    log_chosen(search, row, chosen, training)
     search.versions.add(folder.chosen)
     write_report(folder)
     folder.write_metrics(
@@ -72,17 +72,20 @@ def conclude(search: Search) -> None:
     )
 
 
-def _final_training(search: Search, row: CandidateRow) -> tuple[TrainingJob, TrainingRecord, int | None]:
-    """Return the training whose weights are handed over, and the epochs of the retraining if there was one."""
+def _final_training(search: Search, row: CandidateRow) -> tuple[Path, TrainingRecord, int | None]:
+    """Return folder and record of the training that is handed over, and the epochs of a retraining if there was one."""
     settings = search.settings
-    own = search.training_job(from_json(row.architecture), row.arch_id, row.round)
+    architecture = from_json(row.architecture)
     epochs = settings.final.epochs
     if epochs is not None:
         seed = candidate_seed(settings.search.seed, row.round, f"final {row.arch_id}")
-        longer = replace(own, settings=replace(settings.training, epochs=epochs), seed=seed)
+        longer = search.training_job(architecture, row.arch_id, row.round)
+        longer = replace(longer, settings=replace(settings.training, epochs=epochs), seed=seed)
         search.display.say(f"Retraining it from nothing for {epochs} epochs.")
         record = finished(longer) or run_training(search, longer)
         if record.status is Status.TRAINED:
-            return longer, record, epochs
+            return longer.path, record, epochs
         search.display.say(f"The retraining failed ({record.message}); the search's own weights are kept.")
-    return own, read_record(own.path), None
+    assert row.training_key is not None, "only trained networks are chosen"
+    own = search.folder.trainings / row.training_key
+    return own, read_record(own), None

@@ -62,6 +62,12 @@ class Display:
             self._finished, self._of = 0, chosen
         self._round = self._progress.add_task(f"round {number}", total=chosen, note=f"best {chosen} of {candidates}")
 
+    def begin_rung(self, rung: int, running: int) -> None:
+        """Say how many candidates go on to a further rung of their training, counted from 0."""
+        with self._lock:
+            self._finished, self._of = 0, running
+        self.say(f"  {running} go on to rung {rung + 1}")
+
     def training(self, arch_id: str, progress: TrainingProgress | None) -> None:
         """Show or move the bar of one training."""
         with self._lock:

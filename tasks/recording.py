@@ -70,8 +70,9 @@ def log_round(search: Search, number: int, rows: Sequence[CandidateRow]) -> None
     for row in rows:
         if row.measured_score is not None and row.measured_rank is not None:
             tracker.update_scores(search.candidate_runs[row.arch_id], row.measured_score, row.measured_rank)
-    base = search.base.performance
-    figures = {"accuracy": base.accuracy, "param_bytes": base.param_bytes, "peak_bytes": base.activation_bytes}
+    assert search.winner is not None, "the round was accepted"
+    won = search.winner.performance
+    figures = {"accuracy": won.accuracy, "param_bytes": won.param_bytes, "peak_bytes": won.activation_bytes}
     tracker.log_figures(round_run, {"round": number, **figures, "candidates": len(rows)})
 
 
@@ -80,8 +81,8 @@ def log_winner(search: Search, number: int) -> None:
     tracker = search.tracker
     round_run = tracker.start_round(search.run, number)
     for row in search.rows:
-        if row.round == number and row.is_winner:
-            training = search.training_job(from_json(row.architecture), row.arch_id, row.round).path
+        if row.round == number and row.is_winner and row.training_key:
+            training = search.folder.trainings / row.training_key
             candidate_run = tracker.candidate_run(round_run, row.arch_id)
             version = _register(search, round_run, candidate_run, row, training)
             if best_row(search.rows, search.settings.objective).arch_id == row.arch_id:

@@ -8,7 +8,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from memnas_core import search as steps
-from memnas_core.architecture import from_json
 from memnas_core.controller import Controller, examples_for
 from memnas_core.jobs import (
     TrainingJob,
@@ -20,7 +19,7 @@ from memnas_core.jobs import (
     run,
     write_record,
 )
-from memnas_core.records import CandidateRow, RoundSummary, Status
+from memnas_core.records import CandidateRow, RoundSummary
 from memnas_core.search import Contender, Generation, Ranking
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Search
@@ -44,16 +43,20 @@ def generate(search: Search, number: int) -> Generation:
 
 @task(cache_policy=NO_CACHE)
 def rank(search: Search, generation: Generation, number: int) -> Ranking:
-    """Order the candidates by the controller's prediction, or at random where there is no controller."""
-    seed = candidate_seed(search.settings.search.seed, number, search.base.arch_id)
-    return steps.rank_round(generation, search.controller, search.base, search.settings.objective, seed)
+    """Order the candidates by what the controller predicts of them."""
+    settings, front = search.settings, search.front
+    seed = candidate_seed(settings.search.seed, number, search.base.arch_id)
+    if front is None:
+        return steps.rank_round(generation, search.controller, search.base, settings.objective, seed)
+    return steps.rank_for_front(
+        generation, search.controller, search.base, front, settings.objective, settings.search.top_k, seed
+    )
 
 
 @task(cache_policy=NO_CACHE, retries=TRAINING_ATTEMPTS - 1, task_run_name="train-{contender.candidate.arch_id}")
-def train(search: Search, contender: Contender) -> TrainingRecord:
-    """Train one candidate in a worker process, unless it was finished before, and record it."""
-    candidate = contender.candidate
-    job = search.training_job(candidate.architecture, candidate.arch_id, candidate.round)
+def train(search: Search, contender: Contender, images: int | None, before: TrainingRecord | None) -> TrainingRecord:
+    """Train one rung of a candidate in a worker process, unless it was finished before."""
+    job = search.candidate_job(contender.candidate, images, before)
     record = finished(job)
     if record is None:
         started = time.time()
@@ -65,8 +68,20 @@ def train(search: Search, contender: Contender) -> TrainingRecord:
             record = lost(job, started, str(error))
             write_record(job, record)
     show_candidate(search, contender, record)
-    log_candidate(search, contender, record)
     return record
+
+
+@task(cache_policy=NO_CACHE)
+def select(search: Search, contenders: Sequence[Contender], records: Sequence[TrainingRecord]) -> list[Contender]:
+    """Return the candidates of a rung that go on to the next."""
+    settings, by_id = search.settings, {record.arch_id: record for record in records}
+    return steps.promising(contenders, by_id, search.base, settings.objective, search.front, settings.search.keep)
+
+
+@task(cache_policy=NO_CACHE)
+def log(search: Search, contender: Contender, record: TrainingRecord) -> None:
+    """Put a candidate that trains no further into MLflow."""
+    log_candidate(search, contender, record)
 
 
 @task(cache_policy=NO_CACHE)
@@ -76,7 +91,7 @@ def rerank(
     """Score the trained candidates with their measured accuracy, the best first."""
     base = search.base if number > 0 else None
     by_id = {record.arch_id: record for record in records}
-    return steps.rerank(ranking, by_id, base, search.settings.objective)
+    return steps.rerank(ranking, by_id, base, search.settings.objective, search.front)
 
 
 @task(cache_policy=NO_CACHE)
@@ -102,14 +117,11 @@ def record(
 ) -> RoundSummary:
     """Put the round into MLflow, its table and weights on disk, and those under DVC."""
     log_round(search, number, rows)
+    assert search.winner is not None, "the round was accepted"
     summary = steps.summarise(
-        number, search.base_before, search.base, ranking.counts, rows, records, search.mark, time.time()
+        number, search.base_before, search.winner, ranking.counts, rows, records, search.mark, time.time()
     )
-    trainings = {
-        row.arch_id: search.training_job(from_json(row.architecture), row.arch_id, row.round).path
-        for row in rows
-        if row.status is Status.TRAINED
-    }
+    trainings = {row.arch_id: search.folder.trainings / row.training_key for row in rows if row.training_key}
     search.folder.write_round(summary, rows, trainings)
     search.folder.write_tables([*search.rounds, summary], search.rows)
     search.versions.add(search.folder.round_folder(number))

@@ -1,18 +1,22 @@
 """A running search: what it has found so far, and the services that its tasks share."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from memnas_core.architecture import Architecture
 from memnas_core.config import Settings
 from memnas_core.controller import Controller
 from memnas_core.data import DatasetInfo
+from memnas_core.front import Front
 from memnas_core.graph import Shape
-from memnas_core.jobs import TrainingJob, candidate_seed
+from memnas_core.grow_trim import Candidate
+from memnas_core.halving import rung_images
+from memnas_core.jobs import Start, TrainingJob, TrainingRecord, candidate_seed
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
-from memnas_core.search import Base, next_base, trained_of
+from memnas_core.search import Base, accuracy_floor, front_base, round_winner, trained_of
 from tasks.display import Display
 from tasks.tracking import Tracker
 from tasks.versioning import Versions
@@ -54,6 +58,7 @@ class Search:
         self.mark = time.time()
         self.run = ""
         self.candidate_runs: dict[str, str] = {}
+        self.winner: Base | None = None
         self._bases: list[Base] = []
 
     @property
@@ -81,8 +86,40 @@ class Search:
         """Training images that all candidates together have seen."""
         return sum(summary.images_seen for summary in self.rounds)
 
+    @property
+    def front(self) -> Front | None:
+        """The front of all that was trained, if the search aims at it."""
+        if self.settings.search.aim == "score" or not self._bases:
+            return None
+        return Front.of([performance for _, performance in self.trained], self._floor)
+
+    @property
+    def rungs(self) -> tuple[int | None, ...]:
+        """Training images of each rung of a candidate's training; None: a full training."""
+        return rung_images(self.settings.search, self.settings.training, self.info.train_size)
+
+    @property
+    def _floor(self) -> float:
+        return accuracy_floor(self.settings.search, self.seed.performance.accuracy, self.classes)
+
+    def candidate_job(self, candidate: Candidate, images: int | None, before: TrainingRecord | None) -> TrainingJob:
+        """Return the job of a candidate's rung.
+
+        Args:
+            candidate: The candidate.
+            images: Training images of the rung; None: a full training.
+            before: The rung before; None: it is the first.
+        """
+        start = None
+        if before is not None:
+            start = Start(candidate.architecture, before.key)
+        elif self.settings.search.weights == "base" and candidate.round > 0 and self.base.training_key:
+            start = Start(self.base.architecture, self.base.training_key)
+        job = self.training_job(candidate.architecture, candidate.arch_id, candidate.round)
+        return replace(job, images=images, start=start)
+
     def training_job(self, architecture: Architecture, arch_id: str, round_number: int) -> TrainingJob:
-        """Return the job that trains a candidate of a round."""
+        """Return the job that trains a candidate of a round fully and from nothing."""
         return TrainingJob(
             architecture=architecture,
             arch_id=arch_id,
@@ -94,10 +131,14 @@ class Search:
         )
 
     def accept(self, rows: tuple[CandidateRow, ...]) -> None:
-        """Take a re-ranked round into the state: its winner is the next base."""
+        """Take a re-ranked round into the state, and choose the next base."""
         objective = self.settings.objective
-        self._bases.append(next_base(rows, self._bases[-1] if self._bases else None, objective))
+        self.winner = round_winner(rows, self._bases[-1] if self._bases else None, objective)
         self.rows += rows
+        base: Base | None = self.winner
+        if self._bases and self.settings.search.aim == "front":
+            base = front_base(self.rows, [base.arch_id for base in self._bases], objective, self._floor)
+        self._bases.append(base or self.winner)
         self.trained += trained_of(rows, objective)
 
     def close_round(self, summary: RoundSummary) -> None:

@@ -19,9 +19,9 @@ from memnas_core.search import (
     Base,
     Ranking,
     generate_round,
-    next_base,
     rank_round,
     rerank,
+    round_winner,
     seed_contender,
     summarise,
 )
@@ -119,7 +119,7 @@ class SmallSearch:
                 weights = save(build_network(graph, seed=number).state_dict())
             write_record(job, record, weights)
         rows = rerank(ranking, {record.arch_id: record for record in records}, self.base, objective)
-        before, self.base = self.base, next_base(rows, self.base, objective)
+        before, self.base = self.base, round_winner(rows, self.base, objective)
         started = START.started + 100 * number
         summary = summarise(number, before, self.base, ranking.counts, rows, records, started=started, now=started + 60)
         self.rounds.append(summary)

@@ -32,11 +32,11 @@ from memnas_core.search import (
     completion,
     front_of,
     generate_round,
-    next_base,
     performance_of,
     predicted_tau,
     rank_round,
     rerank,
+    round_winner,
     seed_contender,
     summarise,
     trained_of,
@@ -170,7 +170,7 @@ def test_a_round_without_candidates_ends_the_search() -> None:
     assert ranking.contenders == []
     rows = rerank(ranking, {}, base, objective)
     assert rows == ()
-    assert next_base(rows, base, objective) == base
+    assert round_winner(rows, base, objective) == base
     summary = summarise(1, base, base, ranking.counts, rows, [], started=0, now=1)
     assert summary.winner_move == "none, no untried network fits the budget"
     assert completion(replace(SEARCH, patience=None), smallest, [replace(summary, round=0), summary], 0) == (
@@ -373,11 +373,11 @@ def test_round_0_scores_0() -> None:
 
 
 def test_the_winner_is_the_next_base() -> None:
-    found = next_base(ROWS, BASE, OBJECTIVE)
+    found = round_winner(ROWS, BASE, OBJECTIVE)
     assert found == Base(CANDIDATES[5].architecture, CANDIDATES[5].arch_id, Performance(0.80, 900, 1600))
     shuffled = random.Random(0).sample(ROWS, len(ROWS))
-    assert next_base(shuffled, None, OBJECTIVE) == found
-    sequential = next_base(ROWS, BASE, replace(OBJECTIVE, activation_convention="sequential"))
+    assert round_winner(shuffled, None, OBJECTIVE) == found
+    sequential = round_winner(ROWS, BASE, replace(OBJECTIVE, activation_convention="sequential"))
     assert sequential.performance == Performance(0.80, 905, 1600)
 
 
@@ -385,15 +385,15 @@ def test_a_winner_below_its_base_wins_all_the_same() -> None:
     """The paper chooses the best candidate of a round, not the best of candidates and base."""
     rows = rerank(Ranking(CONTENDERS[1:2], COUNTS), RECORDS, BASE, OBJECTIVE)
     assert rows[0].measured_score == pytest.approx(-0.05)
-    assert next_base(rows, BASE, OBJECTIVE).arch_id == CANDIDATES[2].arch_id
+    assert round_winner(rows, BASE, OBJECTIVE).arch_id == CANDIDATES[2].arch_id
 
 
 def test_the_base_stays_where_every_training_failed() -> None:
     rows = rerank(Ranking(CONTENDERS[:1], COUNTS), RECORDS, BASE, OBJECTIVE)
     assert not any(row.is_winner for row in rows)
-    assert next_base(rows, BASE, OBJECTIVE) is BASE
+    assert round_winner(rows, BASE, OBJECTIVE) is BASE
     with pytest.raises(TrainingError, match="round 0: expected the first network to train, found diverged; lower "):
-        next_base(rows, None, OBJECTIVE)
+        round_winner(rows, None, OBJECTIVE)
 
 
 def test_what_the_controller_learns_from() -> None:
@@ -409,7 +409,7 @@ def test_what_the_controller_learns_from() -> None:
 
 
 def summary_of(records: Sequence[TrainingRecord], started: float = 0.0, now: float = 100.0) -> RoundSummary:
-    after = next_base(ROWS, BASE, OBJECTIVE)
+    after = round_winner(ROWS, BASE, OBJECTIVE)
     return summarise(1, BASE, after, COUNTS, ROWS, records, started, now)
 
 
@@ -432,7 +432,7 @@ def test_summary_of_round_0() -> None:
     start = seed_contender(SEED, SHAPE, 10, OBJECTIVE)
     done = record(start.candidate, 0.5)
     rows = rerank(Ranking([start], MoveCounts(0, 0, 0, 0, 0)), {SEED.arch_id: done}, None, OBJECTIVE)
-    after = next_base(rows, None, OBJECTIVE)
+    after = round_winner(rows, None, OBJECTIVE)
     found = summarise(0, None, after, MoveCounts(0, 0, 0, 0, 0), rows, [done], 0.0, 4.0)
     assert (found.base_id, found.winner_id, found.winner_move) == (SEED.arch_id, SEED.arch_id, "seed")
     assert (found.score, found.rank_tau, found.trained, found.failed) == (0.0, None, 1, 0)

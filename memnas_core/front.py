@@ -1,0 +1,129 @@
+"""The area under a Pareto front of accuracy and memory: what a candidate would add to it.
+
+======  =================  =====================================================================
+symbol  here               unit or meaning
+======  =================  =====================================================================
+a       accuracy           in [0, 1]
+m       log2 of the bytes  of weights and activations together, so that every halving counts alike
+floor   accuracy_floor     below it a network is of no use; the front's area begins there
+======  =================  =====================================================================
+
+A network (a, m) covers all (a', m') with floor <= a' <= a and m <= m' <= the ceiling. The *gain* of a network is the
+area that it covers and the front does not: one unit is an accuracy of 1 over a factor of two in memory. A network
+that adds nothing has minus the accuracy that it lacks to reach the front, so that gains rank all networks.
+
+Source: stands in for Eq. 4 where a search wants the whole front and not one network. Hypervolume is the usual measure
+of a front (Zitzler and Thiele, 1998).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from memnas_core.metric import Performance
+
+CHOICES = 20
+"""Networks that are chosen together are chosen from so many times their number, those with the largest gains."""
+
+CEILING_FACTOR = 2.0
+"""Memory up to which accuracy is worth having, relative to the largest network on the front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The best accuracy at each memory.
+
+    Attributes:
+        points: (m, a) of the networks on the front, both rising.
+        accuracy_floor: In [0, 1).
+        ceiling: Largest m that counts.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    accuracy_floor: float
+    ceiling: float
+
+    @classmethod
+    def of(cls, networks: Sequence[Performance], accuracy_floor: float) -> "Front":
+        """Return the front of some networks; those at the floor or below are not on it.
+
+        Args:
+            networks: At least one.
+            accuracy_floor: In [0, 1).
+        """
+        ceiling = max(_memory(network) for network in networks) + math.log2(CEILING_FACTOR)
+        return cls((), accuracy_floor, ceiling).plus(networks)
+
+    def plus(self, networks: Sequence[Performance]) -> "Front":
+        """Return the front with further networks; the ceiling stays."""
+        points = [*self.points, *((_memory(network), network.accuracy) for network in networks)]
+        kept: list[tuple[float, float]] = []
+        best = self.accuracy_floor
+        for memory, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+            if accuracy > best:
+                best = accuracy
+                kept.append((memory, accuracy))
+        return Front(tuple(kept), self.accuracy_floor, self.ceiling)
+
+    @property
+    def area(self) -> float:
+        """The area below the front."""
+        return sum(
+            (accuracy - self.accuracy_floor) * max(0.0, min(end, self.ceiling) - begin)
+            for begin, end, accuracy in self._steps()
+        )
+
+    def gain(self, network: Performance) -> float:
+        """Return the area that a network adds, or minus the accuracy that it lacks."""
+        memory, accuracy = _memory(network), network.accuracy
+        reached = self.best_accuracy(memory)
+        if accuracy <= reached or memory >= self.ceiling:
+            return accuracy - max(reached, accuracy) if memory < self.ceiling else -accuracy
+        added = 0.0
+        begin, below = memory, reached
+        for next_memory, next_accuracy in (*self.points, (self.ceiling, 1.0)):
+            if next_memory <= memory:
+                continue
+            added += (accuracy - below) * (next_memory - begin)
+            begin, below = next_memory, next_accuracy
+            if below >= accuracy:
+                break
+        return added
+
+    def best_accuracy(self, memory: float) -> float:
+        """Return the front's accuracy with so much memory; the floor where it has no network so small."""
+        return max((a for m, a in self.points if m <= memory), default=self.accuracy_floor)
+
+    def _steps(self) -> Iterator[tuple[float, float, float]]:
+        ends = [memory for memory, _ in self.points[1:]] + [self.ceiling]
+        for (begin, accuracy), end in zip(self.points, ends, strict=True):
+            yield begin, end, accuracy
+
+
+def order_by_gain(front: Front, networks: Sequence[Performance], count: int) -> list[int]:
+    """Return the indices of networks, the most useful first.
+
+    The first `count` are chosen one after the other, each with the largest gain over the front and those chosen before
+    it, so that they differ; the others follow by their own gain. Equal ones stay in the order given.
+
+    Args:
+        front: What is there.
+        networks: Predicted or measured.
+        count: So many are chosen together.
+    """
+    alone = [front.gain(network) for network in networks]
+    order = sorted(range(len(networks)), key=lambda index: -alone[index])
+    left = order[: count * CHOICES]
+    chosen: list[int] = []
+    grown = front
+    for _ in range(min(count, len(networks))):
+        best = max(left, key=lambda index: grown.gain(networks[index]))
+        left.remove(best)
+        chosen.append(best)
+        grown = grown.plus([networks[best]])
+    taken = set(chosen)
+    return chosen + [index for index in order if index not in taken]
+
+
+def _memory(network: Performance) -> float:
+    return math.log2(network.total_bytes)
