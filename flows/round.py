@@ -39,7 +39,7 @@ def search_round(search: Search, number: int) -> None:
 def seed_round(search: Search) -> None:
     """Train the network that the first round grows and trims."""
     settings = search.settings
-    seed = seed_architecture(settings.network.strides, settings.network.filters)
+    seed = seed_architecture(settings.network.strides, settings.network.filters, settings.search.seed_cell)
     contender = seed_contender(seed, search.input_shape, search.classes, settings.objective)
     ranking = Ranking([contender], MoveCounts(0, 0, 0, 0, 0))
     records = _train_top(search, ranking, number=0)

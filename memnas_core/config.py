@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticKnownError
 
+from memnas_core.architecture import Operation
 from memnas_core.devices import devices
 from memnas_core.errors import SettingsError
 from memnas_core.yaml_reader import read_yaml
@@ -102,9 +103,11 @@ class SearchSettings:
         aim: What the search looks for. `front`: the whole Pareto front; each round starts from a network on it that
             was not yet a base, or seldom, and candidates rank by the area that they would add. `score`: one network, as
             in the paper; each round starts from the winner of the last, and candidates rank by Eq. 4.
-        accuracy_floor: Under `front`: networks no more accurate are of no use; null: half way from guessing to the
-            first network.
+        accuracy_floor: Under `front`: networks no more accurate are of no use; null: four fifths of the way from
+            guessing to the first network.
+        seed_cell: The two operations whose sum is the first network's one cell in each block.
         weights: What a candidate's training begins with: the weights of its base, or fresh ones as in the paper.
+        warm_learning_rate: Peak learning rate of trainings that begin with weights; null: `training.learning_rate`.
         rungs: Length of each rung of a candidate's training, as a share of `training.epochs`. One rung of 1 trains all
             candidates fully, as the paper does. The first network is always trained fully.
         keep: Share of a rung's candidates that go on to the next rung at most.
@@ -120,7 +123,9 @@ class SearchSettings:
     selection: Selection
     aim: Aim
     accuracy_floor: Annotated[float, Field(ge=0, lt=1)] | None
+    seed_cell: tuple[Operation, Operation]
     weights: StartingWeights
+    warm_learning_rate: PositiveFloat | None
     rungs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
     keep: Annotated[float, Field(gt=0, le=1)]
     top_k: PositiveInt

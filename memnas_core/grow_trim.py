@@ -96,13 +96,17 @@ class MoveCounts:
         return self.grown + self.trimmed + self.cut - self.invalid - self.duplicates
 
 
-def seed_architecture(strides: Collection[int], filters: int) -> Architecture:
-    """Return the first base: in each block one cell that sums two 3x3 convolutions of the block's input.
+def seed_architecture(
+    strides: Collection[int],
+    filters: int,
+    operations: tuple[Operation, Operation] = (Operation.CONV_3X3, Operation.CONV_3X3),
+) -> Architecture:
+    """Return the first base: in each block one cell that sums two layers which read the block's input.
 
     The paper does not state what its first round starts from.
     """
-    branch = Branch(0, Operation.CONV_3X3)
-    cell = Cell(branch, branch, Combiner.SUM, included=True)
+    first, second = (Branch(0, operation) for operation in operations)
+    cell = Cell(first, second, Combiner.SUM, included=True).ordered()
     return Architecture(tuple(Block((cell,), stride) for stride in strides), filters)
 
 
@@ -150,6 +154,24 @@ def edge_cuts(base: Architecture) -> Iterator[Move]:
     for move in trims(base):
         if move.kind is MoveKind.TRIM_LAYER:
             yield Move(MoveKind.CUT_EDGE, move.block, move.cell, move.branch)
+
+
+def everywhere(base: Architecture) -> Iterator[tuple[Architecture, str]]:
+    """Yield the networks that a trim or a cut leaves if it is made in every block at once, as growing is, and its words.
+
+    Blocks in which a move is not possible stay as they are. Not in the paper, whose trims change one block.
+    """
+    places = dict.fromkeys((move.kind, move.cell, move.branch) for move in (*trims(base), *edge_cuts(base)))
+    for kind, cell, branch in places:
+        network, made = base, 0
+        for number in range(1, len(base.blocks) + 1):
+            here = [m for m in (*trims(network), *edge_cuts(network)) if m.block == number]
+            move = Move(kind, number, cell, branch)
+            trimmed = apply(network, move) if move in here else None
+            if trimmed is not None and trimmed != network:
+                network, made = trimmed, made + 1
+        if made > 1:
+            yield network, f"{kind} everywhere c{cell}" + (f" l{branch}" if branch else "")
 
 
 def apply(base: Architecture, move: Move) -> Architecture | None:

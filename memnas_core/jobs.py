@@ -285,7 +285,9 @@ def _begin_with(network: Network, start: Start, job: TrainingJob, dataset: Datas
 
 
 def joined(rungs: Sequence[TrainingRecord]) -> TrainingRecord:
-    """Return the trainings of a candidate, one after the other, as one: costs add up, the last result counts.
+    """Return the trainings of a candidate, one after the other, as one: costs add up, the best result counts.
+
+    A warm restart may end below where it began; then the weights of the rung before are the candidate's.
 
     Args:
         rungs: In order; at least one.
@@ -294,7 +296,7 @@ def joined(rungs: Sequence[TrainingRecord]) -> TrainingRecord:
     for rung in rungs:
         history += [replace(line, epoch=len(history) + place) for place, line in enumerate(rung.history, start=1)]
     return replace(
-        rungs[-1],
+        max(rungs, key=lambda rung: rung.validation_accuracy or 0.0),
         images_seen=sum(rung.images_seen for rung in rungs),
         started=rungs[0].started,
         seconds=sum(rung.seconds for rung in rungs),

@@ -7,24 +7,31 @@ steps.
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from itertools import zip_longest
 
 import numpy as np
 from scipy.stats import kendalltau
 
 from memnas_core.architecture import Architecture, from_json, to_json
-from memnas_core.budget import MOVES, fits, fitted_seed, trimmed_to_fit
+from memnas_core.budget import MOVES, Measuring, fits, fitted_seed, trimmed_to_fit
 from memnas_core.config import ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller, predicted_scores
 from memnas_core.errors import RecordError, TrainingError
 from memnas_core.front import Front, order_by_gain
 from memnas_core.graph import Shape
-from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, generate, growths
+from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, everywhere, generate, growths
 from memnas_core.halving import going_on
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance, pareto_front, score
 from memnas_core.records import CandidateRow, RoundSummary, Status
+
+FLOOR_SHARE = 0.8
+"""Where a front begins by itself: so much of the way from guessing to the first network's accuracy."""
+
+DEEP_SHARES = (0.7, 0.5, 0.35)
+"""Shares of the base's memory that candidates are trimmed to with several moves at once."""
 
 CHOICES = 4
 """A round near a limit is filled up to so many candidates for each that is trained, so that there is a choice."""
@@ -151,8 +158,42 @@ def generate_round(
         seen = {base.arch_id, *known, *inside}
         rng = random.Random(f"{settings.seed} {number} {base.arch_id}")
         more = trimmed_to_fit(over_budget, missing, seen, objective, measured, rng)
+    if settings.aim == "front" and settings.moves != "grow":
+        more += _deeply_trimmed(base, kept, {base.arch_id, *known, *inside}, objective, settings, measured, number)
     chosen = [*kept, *more]
     return Generation([c for c, _ in chosen], [m for _, m in chosen], counts, len(over_budget), len(more))
+
+
+def _deeply_trimmed(
+    base: Architecture,
+    kept: Sequence[tuple[Candidate, MemoryFigures]],
+    known: Collection[str],
+    objective: ObjectiveSettings,
+    settings: SearchSettings,
+    measured: Measuring,
+    number: int,
+) -> list[tuple[Candidate, MemoryFigures]]:
+    """Trim some of the trimmed candidates on, to a share of the base's memory, so that a front is soon crossed.
+
+    One move takes a few percent of the memory. Candidates with their base's weights recover from several at once.
+    """
+    memory = measured(base)
+    whole = memory.param_bytes + memory.activation_bytes(objective.activation_convention)
+    trimmed = [candidate for candidate, _ in kept if not _is_grown(candidate)]
+    rng = random.Random(f"deep {settings.seed} {number} {base.arch_id}")
+    found: list[tuple[Candidate, MemoryFigures]] = []
+    taken = set(known)
+    for network, move in everywhere(base):
+        if (arch_id := network.arch_id) not in taken and fits(measured(network), objective):
+            taken.add(arch_id)
+            found.append((Candidate(network, arch_id, base.arch_id, move, number), measured(network)))
+    for share in DEEP_SHARES:
+        limit = replace(objective, max_total_bytes=max(1, round(share * whole)))
+        too_large = [candidate for candidate in trimmed if not fits(measured(candidate.architecture), limit)]
+        if too_large:
+            seen = {*known, *(candidate.arch_id for candidate, _ in found)}
+            found += trimmed_to_fit(too_large, settings.top_k, seen, limit, measured, rng)
+    return found
 
 
 def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], MoveCounts]:
@@ -163,6 +204,20 @@ def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tu
     kept = tuple(candidate for candidate in candidates if _is_grown(candidate))
     valid = [apply(base, move) is not None for move in growths(base)]
     return kept, MoveCounts(len(valid), 0, 0, valid.count(False), valid.count(True) - len(kept))
+
+
+class _Way(Enum):
+    """How a candidate was made, in the order in which the ways take turns."""
+
+    TRIMMED = auto()
+    TRIMMED_DEEPLY = auto()
+    GROWN = auto()
+
+
+def _way(candidate: Candidate) -> _Way:
+    if _is_grown(candidate):
+        return _Way.GROWN
+    return _Way.TRIMMED_DEEPLY if MOVES in candidate.move or "everywhere" in candidate.move else _Way.TRIMMED
 
 
 def _is_grown(candidate: Candidate) -> bool:
@@ -266,10 +321,10 @@ def rank_for_front(
         for memory, accuracy in zip(generation.memory, accuracies, strict=True)
     ]
     turns: list[list[int]] = []
-    for is_grown in (False, True):
-        kind = [i for i in shuffled if _is_grown(generation.candidates[i]) is is_grown]
+    for way in _Way:
+        kind = [i for i in shuffled if _way(generation.candidates[i]) is way]
         turns.append([kind[place] for place in order_by_gain(front, [expected[i] for i in kind], top_k)])
-    order = [i for pair in zip_longest(*turns) for i in pair if i is not None]
+    order = [i for turn in zip_longest(*turns) for i in turn if i is not None]
     return Ranking(
         [
             Contender(
@@ -408,10 +463,10 @@ def trained_of(
 
 
 def accuracy_floor(settings: SearchSettings, first_accuracy: float, classes: int) -> float:
-    """Return the accuracy at which a front begins: what the settings say, or half way from guessing to the first."""
+    """Return the accuracy at which a front begins: what the settings say, or most of the way to the first network's."""
     if settings.accuracy_floor is not None:
         return settings.accuracy_floor
-    return (1 / classes + first_accuracy) / 2
+    return 1 / classes + FLOOR_SHARE * (first_accuracy - 1 / classes)
 
 
 def front_base(

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 512
 
+STATISTICS_IMAGES = 1024
+STATISTICS_BATCH = 256
+
 DIVERGED_LOSS = 3.0
 """A candidate is given up when an epoch's mean loss exceeds so many times that of guessing evenly."""
 
@@ -164,6 +167,8 @@ def train(
             correct += (scores.argmax(1) == labels[chosen]).sum().item()
             on_progress(TrainingProgress(epoch, seen, total, loss_value))
         mean_loss = loss_sum / epoch_steps
+        if images is not None and epoch * steps >= all_steps:
+            measure_statistics(network, dataset, augment, generator)
         history.append(
             EpochFigures(
                 epoch=epoch,
@@ -179,6 +184,33 @@ def train(
             return TrainingOutcome(True, tuple(history), seen)
     network.eval()
     return TrainingOutcome(False, tuple(history), seen)
+
+
+@torch.no_grad()
+def measure_statistics(network: nn.Module, dataset: Dataset, augment: Augmentation, generator: torch.Generator) -> None:
+    """Measure the statistics of all batch norms anew, on training images that are not augmented.
+
+    The running ones are those of the last few batches, and of augmented images. Over short trainings what they are off
+    by was more than what networks differ by: up to 0.03 of accuracy on Fashion-MNIST at 16x16.
+
+    Args:
+        network: Its weights stay as they are.
+        dataset: Gives the images.
+        augment: Normalises them.
+        generator: Chooses them.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over batches
+    network.train()
+    chosen = torch.randperm(len(dataset.train.labels), generator=generator)[:STATISTICS_IMAGES]
+    pixels = from_dlpack(dataset.train.images)
+    for part in chosen.split(STATISTICS_BATCH):
+        network(augment.normalise(pixels[part]).contiguous(memory_format=torch.channels_last))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 @torch.no_grad()

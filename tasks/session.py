@@ -116,6 +116,9 @@ class Search:
         elif self.settings.search.weights == "base" and candidate.round > 0 and self.base.training_key:
             start = Start(self.base.architecture, self.base.training_key)
         job = self.training_job(candidate.architecture, candidate.arch_id, candidate.round)
+        warm = self.settings.search.warm_learning_rate
+        if start is not None and warm is not None:
+            job = replace(job, settings=replace(job.settings, learning_rate=warm))
         return replace(job, images=images, start=start)
 
     def training_job(self, architecture: Architecture, arch_id: str, round_number: int) -> TrainingJob:
