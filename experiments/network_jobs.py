@@ -23,7 +23,7 @@ from memnas_core.environment import machine, versions
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
 from memnas_core.jobs import training_version
-from memnas_core.network import Network
+from memnas_core.network import build_network
 from memnas_core.storage import write_text
 from memnas_core.trace import trace
 from memnas_core.training import EpochFigures, accuracy, choose_device, train
@@ -135,10 +135,10 @@ def make_job(
 
 def build(model: str, architecture: Architecture | None, info: DatasetInfo, seed: int) -> nn.Module:
     """Return a network for the data's images with freshly drawn weights; torch's own generator is left as it was."""
+    if architecture is not None:
+        return build_network(lower(architecture, Shape(*info.shape), len(info.classes)), seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if architecture is not None:
-            return Network(lower(architecture, Shape(*info.shape), len(info.classes)))
         (definition,) = (definition for definition in SMALL if definition.model == model)
         return definition.build(info.shape[0], len(info.classes))
 

@@ -1,58 +1,28 @@
-"""The network as it is deployed: batch norm folded, layers in the order that needs least memory."""
+"""The network as it is deployed: batch norm folded, for inference alone."""
 
 import copy
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from memnas_core.graph import IMAGE, Graph
+from memnas_core.graph import Graph
 from memnas_core.memory import LeastPeak
 from memnas_core.network import Network
-from memnas_core.running_order import best_order
 
 
-class DeployedNetwork(nn.Module):
+class DeployedNetwork(Network):
     """A classifier for inference alone; made by `deploy`.
 
-    It computes what the trained network computes, up to the rounding of folded weights. A tensor is dropped as soon
-    as its last reader has run, and whatever is exported from this module has its layers in the order of `graph`.
-
-    Attributes:
-        graph: The layers in running order.
-        least: The peak of this order, in float32 and at batch 1, and whether no order needs less.
-        layers: The module of each layer. A convolution is a convolution with a bias and a ReLU. The ReLU does not
-            overwrite here: around a tensor that is overwritten, torch's export moves a subsampling, which is a view,
-            to its first reader, and the order would be lost. Runtimes fuse the two, or overwrite by themselves.
+    It computes what the trained network computes, up to the rounding of folded weights, and in the same order. A
+    convolution is a convolution with a bias and a ReLU. The ReLU does not overwrite here: around a tensor that is
+    overwritten, torch's export moves a subsampling, which is a view, to its first reader, and the order would be lost.
+    Runtimes fuse the two, or overwrite by themselves.
     """
 
     def __init__(self, graph: Graph, least: LeastPeak, layers: nn.ModuleDict) -> None:
-        super().__init__()
-        self.graph = graph
-        self.least = least
-        self.layers = layers
-        last_reader = {name: layer.name for layer in graph.layers for name in layer.inputs}
-        self._dead_after = {
-            layer.name: tuple(name for name in dict.fromkeys(layer.inputs) if last_reader[name] == layer.name)
-            for layer in graph.layers
-        }
+        super().__init__(graph, least, layers)
         self.eval()
         self.requires_grad_(requires_grad=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return class scores.
-
-        Args:
-            image: Normalised images, shape (batch, channels, height, width).
-
-        Returns:
-            Shape (batch, classes).
-        """
-        tensors = {IMAGE: image}
-        for layer in self.graph.layers:
-            tensors[layer.name] = self.layers[layer.name](*(tensors[name] for name in layer.inputs))
-            for name in self._dead_after[layer.name]:
-                del tensors[name]
-        return tensors[self.graph.output]
 
 
 def deploy(network: Network) -> DeployedNetwork:
@@ -64,9 +34,8 @@ def deploy(network: Network) -> DeployedNetwork:
     Returns:
         A copy in evaluation mode, without batch norm and without gradients, its weights in the default layout.
     """
-    graph, least = best_order(network.graph)
-    layers = nn.ModuleDict({layer.name: _folded(network.layers[layer.name]) for layer in graph.layers})
-    return DeployedNetwork(graph, least, layers)
+    layers = nn.ModuleDict({name: _folded(layer) for name, layer in network.layers.items()})
+    return DeployedNetwork(network.graph, network.least, layers)
 
 
 def _folded(module: nn.Module) -> nn.Module:

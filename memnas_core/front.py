@@ -19,6 +19,7 @@ of a front (Zitzler and Thiele, 1998).
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from memnas_core.metric import Performance
 
@@ -95,8 +96,8 @@ class Front:
         return max((a for m, a in self.points if m <= memory), default=self.accuracy_floor)
 
     def _steps(self) -> Iterator[tuple[float, float, float]]:
-        ends = [memory for memory, _ in self.points[1:]] + [self.ceiling]
-        for (begin, accuracy), end in zip(self.points, ends, strict=True):
+        points = (*self.points, (self.ceiling, 1.0))
+        for (begin, accuracy), (end, _) in pairwise(points):
             yield begin, end, accuracy
 
 

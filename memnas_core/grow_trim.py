@@ -157,7 +157,7 @@ def edge_cuts(base: Architecture) -> Iterator[Move]:
 
 
 def everywhere(base: Architecture) -> Iterator[tuple[Architecture, str]]:
-    """Yield the networks that a trim or a cut leaves if it is made in every block at once, as growing is, and its words.
+    """Yield the networks that a trim or a cut leaves if it is made in every block, as growing is, and its words.
 
     Blocks in which a move is not possible stay as they are. Not in the paper, whose trims change one block.
     """

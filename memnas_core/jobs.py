@@ -39,7 +39,10 @@ _DECIDING_MODULES = (
     "graph.py",
     "heritage.py",
     "inheritance.py",
+    "memory.py",
     "network.py",
+    "order_search.py",
+    "running_order.py",
     "training.py",
     "data/augmentation.py",
 )

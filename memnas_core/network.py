@@ -1,22 +1,30 @@
-"""The torch network of a dataflow graph: one module a layer, run in the graph's order."""
+"""The torch network of a dataflow graph: one module a layer, run in the order that needs least memory."""
 
 import torch
 from torch import Tensor, nn
 
 from memnas_core.graph import IMAGE, Graph, Layer, LayerKind
+from memnas_core.memory import LeastPeak
+from memnas_core.running_order import best_order
 
 
 class Network(nn.Module):
-    """A classifier made from a graph.
+    """A classifier made from a graph; made by `build_network`.
 
     A tensor is dropped as soon as its last reader has run, so that the memory in use follows the graph's
-    lifetimes.
+    lifetimes. What is exported from a network has its layers in the order in which they run here.
+
+    Attributes:
+        graph: The layers in running order.
+        least: The peak of this order, in float32 and at batch 1, and whether no order needs less.
+        layers: The module of each layer, by name.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, least: LeastPeak, layers: nn.ModuleDict) -> None:
         super().__init__()
         self.graph = graph
-        self.layers = nn.ModuleDict({layer.name: _module(layer) for layer in graph.layers})
+        self.least = least
+        self.layers = layers
         last_reader = {name: layer.name for layer in graph.layers for name in layer.inputs}
         self._dead_after = {
             layer.name: tuple(name for name in dict.fromkeys(layer.inputs) if last_reader[name] == layer.name)
@@ -44,12 +52,14 @@ def build_network(graph: Graph, seed: int) -> Network:
     """Return the graph's network with freshly drawn weights.
 
     Args:
-        graph: The layers.
+        graph: The layers, in any order in which they can run; they run in the best one. Their weights are drawn in
+            the order given, so that a better search for orders changes no weight.
         seed: Decides the weights; torch's own generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(graph)
+        layers = nn.ModuleDict({layer.name: _module(layer) for layer in graph.layers})
+    return Network(*best_order(graph), layers)
 
 
 class Sum(nn.Module):
