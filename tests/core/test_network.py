@@ -4,9 +4,10 @@ import random
 
 import pytest
 import torch
+from torch import nn
 
 from memnas_core.architecture import Architecture
-from memnas_core.graph import LayerKind, Shape, lower
+from memnas_core.graph import Graph, Layer, LayerKind, Shape, lower
 from memnas_core.grow_trim import apply, edge_cuts, growths, seed_architecture, trims
 from memnas_core.network import Network, build_network
 
@@ -94,3 +95,35 @@ def test_sum_and_concat_and_subsample_compute_what_their_names_say() -> None:
         joined = seen[graph.layers[-3].name]
         assert joined.shape[1] == channels
         assert torch.equal(joined, expected)
+
+
+def test_layers_run_in_the_order_that_needs_least_memory_and_weights_do_not_depend_on_it() -> None:
+    """The network of a graph whose plain order needs 21 channels at once where another one needs 13."""
+    graph = Graph(
+        Shape(3, 8, 8),
+        (
+            Layer("wide_a", LayerKind.CONV, ("image",), 3, Shape(9, 8, 8)),
+            Layer("wide_b", LayerKind.CONV, ("image",), 3, Shape(9, 8, 8)),
+            Layer("thin_a", LayerKind.CONV, ("wide_a",), 9, Shape(1, 8, 8)),
+            Layer("thin_b", LayerKind.CONV, ("wide_b",), 9, Shape(1, 8, 8)),
+            Layer("join", LayerKind.SUM, ("thin_a", "thin_b"), 1, Shape(1, 8, 8)),
+            Layer("pool", LayerKind.GLOBAL_AVERAGE_POOL, ("join",), 1, Shape(1, 1, 1)),
+            Layer("classifier", LayerKind.LINEAR, ("pool",), 1, Shape(5, 1, 1)),
+        ),
+        "classifier",
+    )
+    network = build_network(graph, seed=4).train()
+    ran: list[str] = []
+    for name, layer in network.layers.items():
+        layer.register_forward_hook(lambda *_, name=name: ran.append(name))
+    network(torch.zeros(2, 3, 8, 8))
+    # One branch to its end, then the other: 3 + 9 + 1 channels at most, the image included.
+    assert ran[1].removeprefix("thin_") == ran[0].removeprefix("wide_")
+    assert ran[3].removeprefix("thin_") == ran[2].removeprefix("wide_")
+    assert network.least.bytes == (3 + 9 + 1) * 64 * 4
+    # Weights are drawn in the order given: the first convolution's are the generator's first.
+    torch.manual_seed(4)
+    first = nn.Conv2d(3, 9, 1, bias=False)
+    second = nn.Conv2d(3, 9, 1, bias=False)
+    assert torch.equal(network.layers["wide_a"][0].weight, first.weight)
+    assert torch.equal(network.layers["wide_b"][0].weight, second.weight)
