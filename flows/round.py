@@ -4,10 +4,10 @@ from prefect import flow, unmapped
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from memnas_core.grow_trim import MoveCounts, seed_architecture
+from memnas_core.grow_trim import MoveCounts
 from memnas_core.jobs import TrainingRecord, joined
 from memnas_core.records import CandidateRow
-from memnas_core.search import Contender, Ranking, seed_contender
+from memnas_core.search import Contender, Ranking
 from tasks.round_steps import generate, log, rank, record, register_winner, rerank, select, train, update_controller
 from tasks.session import Search
 
@@ -37,11 +37,8 @@ def search_round(search: Search, number: int) -> None:
 
 @flow(name="memnas-seed", flow_run_name="round-0", validate_parameters=False)
 def seed_round(search: Search) -> None:
-    """Train the network that the first round grows and trims."""
-    settings = search.settings
-    seed = seed_architecture(settings.network.strides, settings.network.filters, settings.search.seed_cell)
-    contender = seed_contender(seed, search.input_shape, search.classes, settings.objective)
-    ranking = Ranking([contender], MoveCounts(0, 0, 0, 0, 0))
+    """Train the networks that the first round grows and trims."""
+    ranking = Ranking(search.seeds, MoveCounts(0, 0, 0, 0, 0))
     records = _train_top(search, ranking, number=0)
     rows = rerank(search, ranking, records, number=0)
     search.accept(rows)
@@ -53,13 +50,13 @@ def _train_top(search: Search, ranking: Ranking, number: int) -> list[TrainingRe
 
     In a rung they train in parallel: a task each, which waits for a worker process.
     """
-    running = list(ranking.top(search.settings.search.top_k))
+    running = list(ranking.top(search.settings.search.top_k) if number > 0 else ranking.contenders)
     search.display.begin_round(number, len(ranking.contenders), len(running))
     trained: dict[str, list[TrainingRecord]] = {contender.candidate.arch_id: [] for contender in running}
     logged: list[PrefectFuture[None]] = []
-    for rung, images in enumerate(search.rungs if number > 0 else (None,)):
+    for rung, images in enumerate(search.rungs(number)):
         if rung > 0:
-            going_on = select(search, running, _joined(trained, running))
+            going_on = select(search, running, _joined(trained, running), number)
             stopped = [contender for contender in running if contender not in going_on]
             logged += log.map(unmapped(search), stopped, _joined(trained, stopped))
             running = going_on

@@ -38,6 +38,8 @@ def _whole(value: object) -> object:
 Stride = Annotated[Literal[1, 2], BeforeValidator(_whole)]
 ElementBytes = Annotated[Literal[1, 2, 4], BeforeValidator(_whole)]
 
+Rungs = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "folder"]
 ActivationConvention = Literal["paper", "sequential", "minimum", "arena"]
 ControllerVersion = Literal["paper", "improved"]
@@ -100,16 +102,18 @@ class SearchSettings:
         moves: `grow` leaves the paper's trimming out, to show what it is worth.
         selection: Who chooses the candidates that are trained: the controller, or `random` to show what it is worth;
             then none is trained.
-        aim: What the search looks for. `front`: the whole Pareto front; each round starts from a network on it that
-            was not yet a base, or seldom, and candidates rank by the area that they would add. `score`: one network, as
-            in the paper; each round starts from the winner of the last, and candidates rank by Eq. 4.
+        aim: What the search looks for. `front`: the whole Pareto front; every network on it is a base, and candidates
+            rank by the area that they would add (`memnas_core.front_search`). `score`: one network, as in the paper;
+            each round starts from the winner of the last, and candidates rank by Eq. 4.
         accuracy_floor: Under `front`: networks no more accurate are of no use; null: four fifths of the way from
             guessing to the first network.
-        seed_cell: The two operations whose sum is the first network's one cell in each block.
+        seed_cells: What round 0 trains from nothing: for each pair of operations the network whose blocks have one
+            cell, their sum. Under `score` one pair.
+        seed_rungs: As `rungs`, for round 0.
         weights: What a candidate's training begins with: the weights of its base, or fresh ones as in the paper.
         warm_learning_rate: Peak learning rate of trainings that begin with weights; null: `training.learning_rate`.
         rungs: Length of each rung of a candidate's training, as a share of `training.epochs`. One rung of 1 trains all
-            candidates fully, as the paper does. The first network is always trained fully.
+            candidates fully, as the paper does.
         keep: Share of a rung's candidates that go on to the next rung at most.
         top_k: Candidates trained in a round (the paper's k).
         rounds: Rounds at most.
@@ -123,10 +127,11 @@ class SearchSettings:
     selection: Selection
     aim: Aim
     accuracy_floor: Annotated[float, Field(ge=0, lt=1)] | None
-    seed_cell: tuple[Operation, Operation]
+    seed_cells: Annotated[tuple[tuple[Operation, Operation], ...], Field(min_length=1)]
+    seed_rungs: Rungs
     weights: StartingWeights
     warm_learning_rate: PositiveFloat | None
-    rungs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    rungs: Rungs
     keep: Annotated[float, Field(gt=0, le=1)]
     top_k: PositiveInt
     rounds: PositiveInt
@@ -275,6 +280,13 @@ class Settings:
     final: FinalSettings
     execution: ExecutionSettings
     tracking: TrackingSettings
+
+    @model_validator(mode="after")
+    def _one_seed_to_follow(self) -> Self:
+        if self.search.aim == "score" and len(self.search.seed_cells) > 1:
+            found = len(self.search.seed_cells)
+            raise ValueError(f"search.seed_cells: expected one pair with search.aim: score, found {found}")
+        return self
 
     @model_validator(mode="after")
     def _controller_knows_accuracy(self) -> Self:

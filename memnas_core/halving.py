@@ -10,19 +10,19 @@ exactly from the start, so that a few can be stopped for certain: those that wou
 import math
 from collections.abc import Sequence
 
-from memnas_core.config import SearchSettings, TrainingSettings
+from memnas_core.config import TrainingSettings
 
 
-def rung_images(search: SearchSettings, training: TrainingSettings, train_size: int) -> tuple[int | None, ...]:
+def rung_images(rungs: Sequence[float], training: TrainingSettings, train_size: int) -> tuple[int | None, ...]:
     """Return the training images of each rung; None: a full training as the settings have it, restarts included.
 
     Args:
-        search: Its rungs are shares of a full training.
+        rungs: Shares of a full training.
         training: Epochs of a full training.
         train_size: Training images of the data set.
     """
     full = training.epochs * train_size
-    return tuple(None if share == 1 else max(1, round(share * full)) for share in search.rungs)
+    return tuple(None if share == 1 else max(1, round(share * full)) for share in rungs)
 
 
 def going_on(values: Sequence[float], best_possible: Sequence[float], keep: float) -> list[int]:

@@ -7,31 +7,23 @@ steps.
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
-from itertools import zip_longest
 
 import numpy as np
 from scipy.stats import kendalltau
 
 from memnas_core.architecture import Architecture, from_json, to_json
-from memnas_core.budget import MOVES, Measuring, fits, fitted_seed, trimmed_to_fit
-from memnas_core.config import ObjectiveSettings, SearchSettings
+from memnas_core.budget import MOVES, fits, fitted_seed, trimmed_to_fit
+from memnas_core.config import NetworkSettings, ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller, predicted_scores
 from memnas_core.errors import RecordError, TrainingError
-from memnas_core.front import Front, order_by_gain
+from memnas_core.front import Front
 from memnas_core.graph import Shape
-from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, everywhere, generate, growths
+from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, generate, growths, seed_architecture
 from memnas_core.halving import going_on
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance, pareto_front, score
 from memnas_core.records import CandidateRow, RoundSummary, Status
-
-FLOOR_SHARE = 0.8
-"""Where a front begins by itself: so much of the way from guessing to the first network's accuracy."""
-
-DEEP_SHARES = (0.7, 0.5, 0.35)
-"""Shares of the base's memory that candidates are trimmed to with several moves at once."""
 
 CHOICES = 4
 """A round near a limit is filled up to so many candidates for each that is trained, so that there is a choice."""
@@ -147,7 +139,7 @@ def generate_round(
     if settings.moves == "grow":
         candidates, counts = _grown_only(base, candidates)
     if max(len(block.cells) for block in base.blocks) >= settings.max_cells:
-        candidates = tuple(candidate for candidate in candidates if not _is_grown(candidate))
+        candidates = tuple(candidate for candidate in candidates if not is_grown(candidate))
     every = [(candidate, measured(candidate.architecture)) for candidate in candidates]
     kept = [(candidate, memory) for candidate, memory in every if fits(memory, objective)]
     inside = {candidate.arch_id for candidate, _ in kept}
@@ -158,42 +150,8 @@ def generate_round(
         seen = {base.arch_id, *known, *inside}
         rng = random.Random(f"{settings.seed} {number} {base.arch_id}")
         more = trimmed_to_fit(over_budget, missing, seen, objective, measured, rng)
-    if settings.aim == "front" and settings.moves != "grow":
-        more += _deeply_trimmed(base, kept, {base.arch_id, *known, *inside}, objective, settings, measured, number)
     chosen = [*kept, *more]
     return Generation([c for c, _ in chosen], [m for _, m in chosen], counts, len(over_budget), len(more))
-
-
-def _deeply_trimmed(
-    base: Architecture,
-    kept: Sequence[tuple[Candidate, MemoryFigures]],
-    known: Collection[str],
-    objective: ObjectiveSettings,
-    settings: SearchSettings,
-    measured: Measuring,
-    number: int,
-) -> list[tuple[Candidate, MemoryFigures]]:
-    """Trim some of the trimmed candidates on, to a share of the base's memory, so that a front is soon crossed.
-
-    One move takes a few percent of the memory. Candidates with their base's weights recover from several at once.
-    """
-    memory = measured(base)
-    whole = memory.param_bytes + memory.activation_bytes(objective.activation_convention)
-    trimmed = [candidate for candidate, _ in kept if not _is_grown(candidate)]
-    rng = random.Random(f"deep {settings.seed} {number} {base.arch_id}")
-    found: list[tuple[Candidate, MemoryFigures]] = []
-    taken = set(known)
-    for network, move in everywhere(base):
-        if (arch_id := network.arch_id) not in taken and fits(measured(network), objective):
-            taken.add(arch_id)
-            found.append((Candidate(network, arch_id, base.arch_id, move, number), measured(network)))
-    for share in DEEP_SHARES:
-        limit = replace(objective, max_total_bytes=max(1, round(share * whole)))
-        too_large = [candidate for candidate in trimmed if not fits(measured(candidate.architecture), limit)]
-        if too_large:
-            seen = {*known, *(candidate.arch_id for candidate, _ in found)}
-            found += trimmed_to_fit(too_large, settings.top_k, seen, limit, measured, rng)
-    return found
 
 
 def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], MoveCounts]:
@@ -201,42 +159,45 @@ def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tu
 
     `generate` grows before it trims, so that no grown candidate was left out as the duplicate of a trimmed one.
     """
-    kept = tuple(candidate for candidate in candidates if _is_grown(candidate))
+    kept = tuple(candidate for candidate in candidates if is_grown(candidate))
     valid = [apply(base, move) is not None for move in growths(base)]
     return kept, MoveCounts(len(valid), 0, 0, valid.count(False), valid.count(True) - len(kept))
 
 
-class _Way(Enum):
-    """How a candidate was made, in the order in which the ways take turns."""
-
-    TRIMMED = auto()
-    TRIMMED_DEEPLY = auto()
-    GROWN = auto()
-
-
-def _way(candidate: Candidate) -> _Way:
-    if _is_grown(candidate):
-        return _Way.GROWN
-    return _Way.TRIMMED_DEEPLY if MOVES in candidate.move or "everywhere" in candidate.move else _Way.TRIMMED
-
-
-def _is_grown(candidate: Candidate) -> bool:
+def is_grown(candidate: Candidate) -> bool:
+    """Return whether a candidate was made by growing."""
     return candidate.move.split()[0] == MoveKind.GROW
 
 
-def seed_contender(
-    architecture: Architecture, input_shape: Shape, classes: int, objective: ObjectiveSettings
-) -> Contender:
-    """Return the first base as the only contender of round 0, trimmed where it is beyond the budget."""
+def seed_contenders(
+    settings: SearchSettings,
+    network: NetworkSettings,
+    input_shape: Shape,
+    classes: int,
+    objective: ObjectiveSettings,
+) -> tuple[Contender, ...]:
+    """Return the contenders of round 0, one for each of the seed cells, trimmed where they are beyond the budget.
 
-    def measured(network: Architecture) -> MemoryFigures:
-        return measure(network, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
+    Args:
+        settings: The seed cells.
+        network: Strides and filters.
+        input_shape: Channels, height and width of an image.
+        classes: Number of classes.
+        objective: Gives the budget and the element widths.
+    """
 
-    architecture, moves = fitted_seed(architecture, objective, measured)
-    move = MOVES.join([MoveKind.SEED, *map(str, moves)])
-    candidate = Candidate(architecture, architecture.arch_id, None, move, 0)
-    memory = measured(architecture)
-    return Contender(candidate, memory, predicted_rank=1, predicted_score=None, predicted_accuracy=None)
+    def measured(architecture: Architecture) -> MemoryFigures:
+        return measure(architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
+
+    found: dict[str, Contender] = {}
+    for operations in settings.seed_cells:
+        architecture = seed_architecture(network.strides, network.filters, operations)
+        architecture, moves = fitted_seed(architecture, objective, measured)
+        move = MOVES.join([MoveKind.SEED, *map(str, moves)])
+        candidate = Candidate(architecture, architecture.arch_id, None, move, 0)
+        if candidate.arch_id not in found:
+            found[candidate.arch_id] = Contender(candidate, measured(architecture), len(found) + 1, None, None)
+    return tuple(found.values())
 
 
 def rank_round(
@@ -278,61 +239,6 @@ def rank_round(
                 rank,
                 float(predicted.score[i]),
                 None if predicted.accuracy is None else float(predicted.accuracy[i]),
-            )
-            for rank, i in enumerate(order, start=1)
-        ],
-        generation.counts,
-    )
-
-
-def rank_for_front(
-    generation: Generation,
-    controller: Controller | None,
-    base: Base,
-    front: Front,
-    objective: ObjectiveSettings,
-    top_k: int,
-    seed: int,
-) -> Ranking:
-    """Order a round's candidates by the area that they are expected to add to the front, grown and trimmed in turn.
-
-    What a candidate's accuracy differs from its base's is the controller's guess, what the base has is measured.
-    Trimmed and grown candidates take turns, since the two ends of the front need both, and since a guess that favours
-    one kind would never see the other.
-
-    Args:
-        generation: The candidates.
-        controller: What has been learnt; None: all are taken to be as accurate as the base.
-        base: The round's base.
-        front: All that was trained so far.
-        objective: The convention of the activation peak.
-        top_k: So many are chosen to differ from each other.
-        seed: Decides the order of equal ones.
-    """
-    count = len(generation.candidates)
-    shuffled = random.Random(seed).sample(range(count), count)
-    accuracies = [base.performance.accuracy] * count
-    if controller is not None and count:
-        networks = [base.architecture, *(candidate.architecture for candidate in generation.candidates)]
-        predicted = controller.predict(networks)
-        accuracies = (base.performance.accuracy + predicted[1:] - predicted[0]).clip(0, 1).tolist()
-    expected = [
-        performance_of(memory, accuracy, objective)
-        for memory, accuracy in zip(generation.memory, accuracies, strict=True)
-    ]
-    turns: list[list[int]] = []
-    for way in _Way:
-        kind = [i for i in shuffled if _way(generation.candidates[i]) is way]
-        turns.append([kind[place] for place in order_by_gain(front, [expected[i] for i in kind], top_k)])
-    order = [i for turn in zip_longest(*turns) for i in turn if i is not None]
-    return Ranking(
-        [
-            Contender(
-                generation.candidates[i],
-                generation.memory[i],
-                rank,
-                None if controller is None else front.gain(expected[i]),
-                None if controller is None else accuracies[i],
             )
             for rank, i in enumerate(order, start=1)
         ],
@@ -462,42 +368,6 @@ def trained_of(
     )
 
 
-def accuracy_floor(settings: SearchSettings, first_accuracy: float, classes: int) -> float:
-    """Return the accuracy at which a front begins: what the settings say, or most of the way to the first network's."""
-    if settings.accuracy_floor is not None:
-        return settings.accuracy_floor
-    return 1 / classes + FLOOR_SHARE * (first_accuracy - 1 / classes)
-
-
-def front_base(
-    rows: Sequence[CandidateRow], bases: Sequence[str], objective: ObjectiveSettings, floor: float
-) -> Base | None:
-    """Return the network on the front that was least often a base; of several the one that adds most to the front.
-
-    Args:
-        rows: Candidates of all rounds.
-        bases: Ids of the bases of all rounds.
-        objective: The budget, and the convention of the activation peak.
-        floor: Accuracy at which the front begins.
-
-    Returns:
-        The next base, or None where no network is above the floor.
-    """
-    on_front = [row for row in front_of(rows, objective) if (row.measured_accuracy or 0.0) > floor]
-    networks = [performance_of(row.memory, row.measured_accuracy or 0.0, objective) for row in on_front]
-    if not networks:
-        return None
-    whole = Front.of(networks, floor)
-
-    def worth(place: int) -> tuple[int, float]:
-        others = Front((), floor, whole.ceiling).plus([*networks[:place], *networks[place + 1 :]])
-        return -bases.count(on_front[place].arch_id), whole.area - others.area
-
-    best = max(range(len(networks)), key=worth)
-    row = on_front[best]
-    return Base(from_json(row.architecture), row.arch_id, networks[best], row.training_key)
-
-
 def round_winner(rows: Sequence[CandidateRow], base: Base | None, objective: ObjectiveSettings) -> Base:
     """Return the winner of a round, or the old base where no training succeeded.
 
@@ -543,7 +413,7 @@ def summarise(
     trained = sum(row.status is Status.TRAINED for row in rows)
     return RoundSummary(
         round=number,
-        base_id=(before or after).arch_id,
+        base_id=(winner.parent_id if winner else "") or (before or after).arch_id,
         winner_id=after.arch_id,
         winner_move=winner.move if winner else _why_none(rows),
         accuracy=after.performance.accuracy,

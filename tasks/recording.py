@@ -70,8 +70,7 @@ def log_round(search: Search, number: int, rows: Sequence[CandidateRow]) -> None
     for row in rows:
         if row.measured_score is not None and row.measured_rank is not None:
             tracker.update_scores(search.candidate_runs[row.arch_id], row.measured_score, row.measured_rank)
-    assert search.winner is not None, "the round was accepted"
-    won = search.winner.performance
+    won = search.base.performance
     figures = {"accuracy": won.accuracy, "param_bytes": won.param_bytes, "peak_bytes": won.activation_bytes}
     tracker.log_figures(round_run, {"round": number, **figures, "candidates": len(rows)})
 

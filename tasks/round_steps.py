@@ -9,6 +9,7 @@ from prefect.runtime import task_run
 
 from memnas_core import search as steps
 from memnas_core.controller import Controller, examples_for
+from memnas_core.front_search import rank_for_front
 from memnas_core.jobs import (
     TrainingJob,
     TrainingRecord,
@@ -30,11 +31,15 @@ TRAINING_ATTEMPTS = 2
 
 @task(cache_policy=NO_CACHE)
 def generate(search: Search, number: int) -> Generation:
-    """Grow and trim the base, or only grow it, measure every candidate, and keep those within the budget."""
-    base, settings = search.base.architecture, search.settings
-    generation = steps.generate_round(
-        base, number, search.input_shape, search.classes, settings.objective, search.known, settings.search
-    )
+    """Grow and trim the bases, measure every candidate, and keep those within the budget."""
+    settings = search.settings
+    if settings.search.aim == "front":
+        generation = search.neighbourhoods.generate(search.bases, number, search.known)
+    else:
+        base = search.base.architecture
+        generation = steps.generate_round(
+            base, number, search.input_shape, search.classes, settings.objective, search.known, settings.search
+        )
     if generation.over_budget:
         more = f"; {generation.trimmed_on} were trimmed on until they fitted" if generation.trimmed_on else ""
         search.display.say(f"round {number}: {generation.over_budget} networks are beyond the budget{more}.")
@@ -48,8 +53,8 @@ def rank(search: Search, generation: Generation, number: int) -> Ranking:
     seed = candidate_seed(settings.search.seed, number, search.base.arch_id)
     if front is None:
         return steps.rank_round(generation, search.controller, search.base, settings.objective, seed)
-    return steps.rank_for_front(
-        generation, search.controller, search.base, front, settings.objective, settings.search.top_k, seed
+    return rank_for_front(
+        generation, search.controller, search.bases, front, settings.objective, settings.search.top_k, seed
     )
 
 
@@ -72,10 +77,13 @@ def train(search: Search, contender: Contender, images: int | None, before: Trai
 
 
 @task(cache_policy=NO_CACHE)
-def select(search: Search, contenders: Sequence[Contender], records: Sequence[TrainingRecord]) -> list[Contender]:
+def select(
+    search: Search, contenders: Sequence[Contender], records: Sequence[TrainingRecord], number: int
+) -> list[Contender]:
     """Return the candidates of a rung that go on to the next."""
     settings, by_id = search.settings, {record.arch_id: record for record in records}
-    return steps.promising(contenders, by_id, search.base, settings.objective, search.front, settings.search.keep)
+    base = search.base if number > 0 else None
+    return steps.promising(contenders, by_id, base, settings.objective, search.front, settings.search.keep)
 
 
 @task(cache_policy=NO_CACHE)
@@ -117,9 +125,8 @@ def record(
 ) -> RoundSummary:
     """Put the round into MLflow, its table and weights on disk, and those under DVC."""
     log_round(search, number, rows)
-    assert search.winner is not None, "the round was accepted"
     summary = steps.summarise(
-        number, search.base_before, search.winner, ranking.counts, rows, records, search.mark, time.time()
+        number, search.base_before, search.base, ranking.counts, rows, records, search.mark, time.time()
     )
     trainings = {row.arch_id: search.folder.trainings / row.training_key for row in rows if row.training_key}
     search.folder.write_round(summary, rows, trainings)

@@ -9,6 +9,7 @@ from memnas_core.config import Settings
 from memnas_core.controller import Controller
 from memnas_core.data import DatasetInfo
 from memnas_core.front import Front
+from memnas_core.front_search import Neighbourhoods, accuracy_floor, first_front, front_bases
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate
 from memnas_core.halving import rung_images
@@ -16,7 +17,7 @@ from memnas_core.jobs import Start, TrainingJob, TrainingRecord, candidate_seed
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
-from memnas_core.search import Base, accuracy_floor, front_base, round_winner, trained_of
+from memnas_core.search import Base, Contender, round_winner, seed_contenders, trained_of
 from tasks.display import Display
 from tasks.tracking import Tracker
 from tasks.versioning import Versions
@@ -58,23 +59,25 @@ class Search:
         self.mark = time.time()
         self.run = ""
         self.candidate_runs: dict[str, str] = {}
-        self.winner: Base | None = None
-        self._bases: list[Base] = []
+        self.neighbourhoods = Neighbourhoods(settings.search, settings.objective, self.input_shape, self.classes)
+        self.bases: tuple[Base, ...] = ()
+        self._chosen: list[Base] = []
 
     @property
     def base(self) -> Base:
-        """The network that the next round starts from."""
-        return self._bases[-1]
+        """The network that the last round chose."""
+        return self._chosen[-1]
 
     @property
     def base_before(self) -> Base | None:
-        """The network that the last accepted round started from; None if that was round 0."""
-        return self._bases[-2] if len(self._bases) > 1 else None
+        """The network that the round before the last chose; None if the last was round 0."""
+        return self._chosen[-2] if len(self._chosen) > 1 else None
 
     @property
-    def seed(self) -> Base:
-        """The network that the search began with."""
-        return self._bases[0]
+    def seeds(self) -> tuple[Contender, ...]:
+        """The networks that round 0 trains."""
+        settings = self.settings
+        return seed_contenders(settings.search, settings.network, self.input_shape, self.classes, settings.objective)
 
     @property
     def known(self) -> set[str]:
@@ -89,18 +92,21 @@ class Search:
     @property
     def front(self) -> Front | None:
         """The front of all that was trained, if the search aims at it."""
-        if self.settings.search.aim == "score" or not self._bases:
+        if self.settings.search.aim == "score":
             return None
+        if not self._chosen:
+            return first_front(self.seeds, self.settings.objective, self.classes)
         return Front.of([performance for _, performance in self.trained], self._floor)
 
-    @property
-    def rungs(self) -> tuple[int | None, ...]:
-        """Training images of each rung of a candidate's training; None: a full training."""
-        return rung_images(self.settings.search, self.settings.training, self.info.train_size)
+    def rungs(self, number: int) -> tuple[int | None, ...]:
+        """Return the training images of each rung of a round's trainings; None: a full training."""
+        search = self.settings.search
+        shares = search.rungs if number > 0 else search.seed_rungs
+        return rung_images(shares, self.settings.training, self.info.train_size)
 
     @property
     def _floor(self) -> float:
-        return accuracy_floor(self.settings.search, self.seed.performance.accuracy, self.classes)
+        return accuracy_floor(self.settings.search, self._chosen[0].performance.accuracy, self.classes)
 
     def candidate_job(self, candidate: Candidate, images: int | None, before: TrainingRecord | None) -> TrainingJob:
         """Return the job of a candidate's rung.
@@ -113,11 +119,12 @@ class Search:
         start = None
         if before is not None:
             start = Start(candidate.architecture, before.key)
-        elif self.settings.search.weights == "base" and candidate.round > 0 and self.base.training_key:
-            start = Start(self.base.architecture, self.base.training_key)
+        elif self.settings.search.weights == "base" and candidate.round > 0:
+            base = next(base for base in self.bases if base.arch_id == candidate.parent_id)
+            start = Start(base.architecture, base.training_key) if base.training_key else None
         job = self.training_job(candidate.architecture, candidate.arch_id, candidate.round)
         warm = self.settings.search.warm_learning_rate
-        if start is not None and warm is not None:
+        if candidate.round > 0 and start is not None and warm is not None:
             job = replace(job, settings=replace(job.settings, learning_rate=warm))
         return replace(job, images=images, start=start)
 
@@ -134,15 +141,14 @@ class Search:
         )
 
     def accept(self, rows: tuple[CandidateRow, ...]) -> None:
-        """Take a re-ranked round into the state, and choose the next base."""
+        """Take a re-ranked round into the state: its winner, or the front that it leads to, are the next bases."""
         objective = self.settings.objective
-        self.winner = round_winner(rows, self._bases[-1] if self._bases else None, objective)
+        self._chosen.append(round_winner(rows, self._chosen[-1] if self._chosen else None, objective))
         self.rows += rows
-        base: Base | None = self.winner
-        if self._bases and self.settings.search.aim == "front":
-            base = front_base(self.rows, [base.arch_id for base in self._bases], objective, self._floor)
-        self._bases.append(base or self.winner)
         self.trained += trained_of(rows, objective)
+        self.bases = (self.base,)
+        if self.settings.search.aim == "front":
+            self.bases = front_bases(self.rows, objective, self._floor) or self.bases
 
     def close_round(self, summary: RoundSummary) -> None:
         """Add the summary of the round that was accepted last; the next round's time starts now."""
