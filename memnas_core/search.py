@@ -169,34 +169,30 @@ def is_grown(candidate: Candidate) -> bool:
     return candidate.move.split()[0] == MoveKind.GROW
 
 
+def seed_contender(
+    architecture: Architecture, input_shape: Shape, classes: int, objective: ObjectiveSettings
+) -> Contender:
+    """Return a first base as a contender of round 0, trimmed where it is beyond the budget."""
+
+    def measured(network: Architecture) -> MemoryFigures:
+        return measure(network, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
+
+    architecture, moves = fitted_seed(architecture, objective, measured)
+    move = MOVES.join([MoveKind.SEED, *map(str, moves)])
+    candidate = Candidate(architecture, architecture.arch_id, None, move, 0)
+    memory = measured(architecture)
+    return Contender(candidate, memory, predicted_rank=1, predicted_score=None, predicted_accuracy=None)
+
+
 def seed_contenders(
-    settings: SearchSettings,
-    network: NetworkSettings,
-    input_shape: Shape,
-    classes: int,
-    objective: ObjectiveSettings,
+    settings: SearchSettings, network: NetworkSettings, input_shape: Shape, classes: int, objective: ObjectiveSettings
 ) -> tuple[Contender, ...]:
-    """Return the contenders of round 0, one for each of the seed cells, trimmed where they are beyond the budget.
-
-    Args:
-        settings: The seed cells.
-        network: Strides and filters.
-        input_shape: Channels, height and width of an image.
-        classes: Number of classes.
-        objective: Gives the budget and the element widths.
-    """
-
-    def measured(architecture: Architecture) -> MemoryFigures:
-        return measure(architecture, input_shape, classes, objective.weight_bytes, objective.activation_bytes)
-
+    """Return the contenders of round 0: a network for each of the seed cells, each network once."""
     found: dict[str, Contender] = {}
     for operations in settings.seed_cells:
         architecture = seed_architecture(network.strides, network.filters, operations)
-        architecture, moves = fitted_seed(architecture, objective, measured)
-        move = MOVES.join([MoveKind.SEED, *map(str, moves)])
-        candidate = Candidate(architecture, architecture.arch_id, None, move, 0)
-        if candidate.arch_id not in found:
-            found[candidate.arch_id] = Contender(candidate, measured(architecture), len(found) + 1, None, None)
+        contender = seed_contender(architecture, input_shape, classes, objective)
+        found.setdefault(contender.candidate.arch_id, replace(contender, predicted_rank=len(found) + 1))
     return tuple(found.values())
 
 

@@ -26,10 +26,14 @@ FILES = sorted(ROOT.glob("params*.yaml"))
 def test_the_files_of_the_project_are_valid_and_complete(path: Path) -> None:
     settings = load_settings(path)
     document = yaml.safe_load(path.read_text())
-    assert settings.as_dict() == {
-        key: {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()} if isinstance(value, dict) else value
-        for key, value in document.items()
-    }
+    assert settings.as_dict() == as_tuples(document)
+
+
+def as_tuples(value: object) -> object:
+    """Return what YAML holds with tuples for lists."""
+    if isinstance(value, dict):
+        return {key: as_tuples(entry) for key, entry in value.items()}
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
 
 
 def test_the_paper_settings_are_those_of_section_4_1() -> None:

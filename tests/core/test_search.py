@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture, Operation, from_json
 from memnas_core.budget import fits
 from memnas_core.config import ControllerSettings, ObjectiveSettings, SearchSettings
 from memnas_core.controller import Controller
@@ -58,6 +58,14 @@ SEARCH = SearchSettings(
     seed=0,
     moves="grow_and_trim",
     selection="controller",
+    aim="score",
+    accuracy_floor=None,
+    seed_cells=((Operation.CONV_3X3, Operation.CONV_3X3),),
+    seed_rungs=(1.0,),
+    weights="fresh",
+    warm_learning_rate=None,
+    rungs=(1.0,),
+    keep=1.0,
     top_k=8,
     rounds=4,
     max_cells=6,
@@ -492,6 +500,14 @@ GOING_ON = SearchSettings(
     seed=0,
     moves="grow_and_trim",
     selection="controller",
+    aim="score",
+    accuracy_floor=None,
+    seed_cells=((Operation.CONV_3X3, Operation.CONV_3X3),),
+    seed_rungs=(1.0,),
+    weights="fresh",
+    warm_learning_rate=None,
+    rungs=(1.0,),
+    keep=1.0,
     top_k=4,
     rounds=10,
     max_cells=6,

@@ -50,7 +50,9 @@ store: store
 data: {dataset: digits, folder: null, image_size: null, validation_fraction: 0.2, max_training_images: 300,
        horizontal_flip: null}
 network: {filters: 4, strides: [1, 2]}
-search: {seed: 3, moves: grow_and_trim, selection: controller, top_k: 2, rounds: 2, max_cells: 4,
+search: {seed: 3, moves: grow_and_trim, selection: controller,
+         aim: score, accuracy_floor: null, seed_cells: [[conv_3x3, conv_3x3]], seed_rungs: [1.0], weights: fresh,
+         warm_learning_rate: null, rungs: [1.0], keep: 1.0, top_k: 2, rounds: 2, max_cells: 4,
          max_training_images: null, patience: null}
 objective: {accuracy_weight: 0.8, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4,
             device: null, max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null}

@@ -23,7 +23,9 @@ store: {store}
 data: {{dataset: digits, folder: null, image_size: null, validation_fraction: 0.2, max_training_images: 300,
         horizontal_flip: null}}
 network: {{filters: 4, strides: [1, 2]}}
-search: {{seed: 3, moves: grow_and_trim, selection: controller, top_k: 3, rounds: 2, max_cells: 4,
+search: {{seed: 3, moves: grow_and_trim, selection: controller, aim: front, accuracy_floor: 0.2,
+          seed_cells: [[conv_3x3, conv_3x3], [conv_3x3, depthwise_3x3]], seed_rungs: [0.5, 0.5], weights: base,
+          warm_learning_rate: 0.02, rungs: [0.2, 0.2], keep: 0.5, top_k: 4, rounds: 2, max_cells: 4,
           max_training_images: null, patience: null}}
 objective: {{accuracy_weight: 0.8, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4,
              device: null, max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null}}

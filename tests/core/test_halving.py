@@ -1,0 +1,33 @@
+"""Successive halving, by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from memnas_core.config import load_settings
+from memnas_core.halving import going_on, rung_images
+
+TRAINING = load_settings(Path(__file__).parents[2] / "params.yaml").training
+
+
+def test_rungs_are_shares_of_a_full_training() -> None:
+    assert rung_images((0.05, 0.5, 1.0), TRAINING, 1000) == (50 * TRAINING.epochs, 500 * TRAINING.epochs, None)
+    assert rung_images((1e-9,), TRAINING, 1000) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "expected"),
+    [
+        ([0.1, 0.4, 0.2, 0.3], 0.5, [1, 3]),
+        ([0.1, 0.4, 0.2], 0.5, [1, 2]),  # rounded up
+        ([0.1, 0.4, 0.2], 1.0, [1, 2, 0]),
+        ([0.3, 0.3, 0.1], 0.3, [0]),  # of equal ones the first
+        ([], 0.5, []),
+    ],
+)
+def test_the_best_share_goes_on(values: list[float], keep: float, expected: list[int]) -> None:
+    assert going_on(values, [9.0] * len(values), keep) == expected
+
+
+def test_what_cannot_win_with_an_accuracy_of_one_is_stopped() -> None:
+    assert going_on([0.4, 0.3, 0.2], [0.9, 0.39, 0.5], 1.0) == [0, 2]
