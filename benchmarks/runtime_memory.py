@@ -24,8 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.runtime_networks import CHILDREN, LINEAGES, ROUNDS, SEED, measure_all, subjects
 from benchmarks.runtime_predictions import Row, rows_of
 from benchmarks.runtime_report import ratio_picture, tables
-from memnas_core.environment import machine, versions
+from memnas_core.environment import machine, processor_flags, versions
 from memnas_core.errors import RecordError
+from memnas_core.onnxruntime_plan import channel_block
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
 
@@ -69,7 +70,10 @@ def header(rows: Sequence[Row]) -> Iterator[str]:
     names = ("python", "torch", "executorch", "onnxruntime")
     yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.runtime_memory', *sys.argv[1:]])}`"
     yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}, load {os.getloadavg()[0]:.1f}; no figure here is a time"
+    yield (
+        f"- machine: {machine()}, load {os.getloadavg()[0]:.1f}, "
+        f"channels in blocks of {channel_block(processor_flags())} in ONNX Runtime; no figure here is a time"
+    )
     yield f"- versions: {', '.join(f'{name} {used[name]}' for name in names)}"
     yield (
         f"- n: {len(networks)} networks, {random} of them random ({LINEAGES} lineages, {ROUNDS} rounds, {CHILDREN} "

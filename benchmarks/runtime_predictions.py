@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from benchmarks.runtime_networks import CLASSES, Measured
 from memnas_core.architecture import to_json
 from memnas_core.dataflow import Dataflow
+from memnas_core.environment import processor_flags
 from memnas_core.graph import Graph, lower
 from memnas_core.memory import peak_activation_bytes, peaks
-from memnas_core.onnxruntime_plan import onnxruntime_bytes
+from memnas_core.onnxruntime_plan import channel_block, onnxruntime_bytes
 from memnas_core.running_order import best_order
 from memnas_core.runtime_arena import (
     EXECUTORCH,
@@ -126,4 +127,5 @@ def _order_figures(graph: Graph) -> dict[str, int]:
 
 def _arenas(graph: Graph) -> dict[str, RuntimeArena]:
     found = {name: runtime_arena(graph, model, ELEMENT_BYTES) for name, model in MODELS.items()}
-    return found | {"onnxruntime": RuntimeArena(onnxruntime_bytes(graph, ELEMENT_BYTES), 0)}
+    block = channel_block(processor_flags())
+    return found | {"onnxruntime": RuntimeArena(onnxruntime_bytes(graph, ELEMENT_BYTES, block), 0)}

@@ -7,19 +7,20 @@ Read off version 1.32 on a processor whose convolutions work on blocks of channe
    numbered anew, behind all others, in the order in which they are met.
 2. Convolution and ReLU are one operator, a subsampling is two: rows first. Equal poolings of one tensor are one, and
    so are concatenations of which the second alone reads the first (`_listed`). Convolutions have their channels in
-   blocks of `BLOCK`, the last one padded; so have poolings, sums and concatenations where there is nothing to pad and
-   their inputs are in blocks. Where the layout changes between two operators there is a copy (`_with_copies`).
+   blocks of 16 or 8 (`channel_block`), the last one padded; so have poolings, sums and concatenations where there is
+   nothing to pad and their inputs are in blocks. Where the layout changes between two operators there is a copy
+   (`_with_copies`).
 3. A result takes over the memory of the tensor of the same shape that died last, if there is one; between the two
    that memory is not given back (`_buffers`). Nothing is overwritten in place.
 4. The memory of all tensors but the result is one piece. Offsets follow from the order of birth: each tensor goes into
    the gap that fits it best, else on top (`_stacked`).
 
-The image lies with the caller, the result is allocated by itself. Where channels are no multiple of `BLOCK` this is an
+The image lies with the caller, the result is allocated by itself. Where channels are no multiple of a block this is an
 approximation: some convolutions read what is padded, others do not.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,8 +29,8 @@ from memnas_core.graph import IMAGE, Graph, Layer, LayerKind, Shape
 ALIGNMENT = 64
 """Of offsets within the one piece of memory."""
 
-BLOCK = 16
-"""Channels of a block on a processor with 512-bit vectors."""
+WIDE_BLOCK, NARROW_BLOCK = 16, 8
+"""Channels of a block on a processor with 512-bit vectors, and on others."""
 
 _POOLS = (LayerKind.AVERAGE_POOL, LayerKind.MAX_POOL)
 _KEEPS_LAYOUT = (LayerKind.SUM, LayerKind.CONCAT)
@@ -54,14 +55,24 @@ class Operator(NamedTuple):
     number: int
 
 
-def onnxruntime_bytes(graph: Graph, element_bytes: int) -> int:
+def channel_block(processor_flags: Collection[str]) -> int:
+    """Return how many channels ONNX Runtime's convolutions take together on a processor.
+
+    Args:
+        processor_flags: What it can do, as Linux names it (`memnas_core.environment.processor_flags`).
+    """
+    return WIDE_BLOCK if "avx512f" in processor_flags else NARROW_BLOCK
+
+
+def onnxruntime_bytes(graph: Graph, element_bytes: int, block: int) -> int:
     """Return the bytes that ONNX Runtime allocates at most for one image.
 
     Args:
         graph: The network in the order of the file.
         element_bytes: Bytes of one activation.
+        block: Channels of a block, as `channel_block` has it.
     """
-    operators = _with_copies(_fused(graph))
+    operators = _with_copies(_fused(graph), block)
     buffers = _buffers(operators, element_bytes)
     result = graph.shapes()[graph.output].elements * element_bytes
     return _stacked(buffers) + _rounded(result)
@@ -139,7 +150,7 @@ def _without_nested(operators: Sequence[Operator]) -> list[Operator]:
     return list(found.values())
 
 
-def _with_copies(operators: Sequence[Operator]) -> list[Operator]:
+def _with_copies(operators: Sequence[Operator], block: int) -> list[Operator]:
     """Add copies where the layout of channels changes, and return all in running order."""
     blocked: dict[str, bool] = {IMAGE: False}
     shapes = {operator.name: operator.output for operator in operators}
@@ -147,33 +158,33 @@ def _with_copies(operators: Sequence[Operator]) -> list[Operator]:
     copies: dict[str, str] = {}
     behind = max(operator.number for operator in operators) + 1
     for operator in operators:
-        wants = _wants_blocks(operator, blocked)
+        wants = _wants_blocks(operator, blocked, block)
         reads = []
         for read in operator.reads:
             if blocked[read] != wants and read != IMAGE and shapes[read].height > 1:
                 if read not in copies:
                     copies[read] = f"{read} copy"
-                    shape = _padded(shapes[read]) if wants else shapes[read]
+                    shape = _padded(shapes[read], block) if wants else shapes[read]
                     found.append(Operator(copies[read], _COPY, (read,), shape, behind + len(found)))
                 reads.append(copies[read])
             else:
                 reads.append(read)
         blocked[operator.name] = wants
-        output = _padded(operator.output) if wants else operator.output
+        output = _padded(operator.output, block) if wants else operator.output
         found.append(operator._replace(reads=tuple(reads), output=output))
     return running_order(found, operators[-1].name)
 
 
-def _wants_blocks(operator: Operator, blocked: Mapping[str, bool]) -> bool:
+def _wants_blocks(operator: Operator, blocked: Mapping[str, bool], block: int) -> bool:
     if operator.kind == LayerKind.CONV:
         return True
-    if operator.output.channels % BLOCK:
+    if operator.output.channels % block:
         return False
     return operator.kind in _POOLS or (operator.kind in _KEEPS_LAYOUT and all(blocked[read] for read in operator.reads))
 
 
-def _padded(shape: Shape) -> Shape:
-    return shape._replace(channels=-(-shape.channels // BLOCK) * BLOCK)
+def _padded(shape: Shape, block: int) -> Shape:
+    return shape._replace(channels=-(-shape.channels // block) * block)
 
 
 @dataclass(slots=True)

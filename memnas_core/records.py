@@ -70,7 +70,7 @@ class CandidateRow:
     training_seconds: float | None
     images_seen: int
     is_winner: bool
-    training_key: str | None
+    training_key: str | None = None
 
     @property
     def memory(self) -> MemoryFigures:

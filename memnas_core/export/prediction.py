@@ -2,9 +2,10 @@
 
 from memnas_core.arena import plan_shared
 from memnas_core.arena_rules import shared_graph
+from memnas_core.environment import processor_flags
 from memnas_core.export.model_file import Format
 from memnas_core.graph import IMAGE, Graph
-from memnas_core.onnxruntime_plan import onnxruntime_bytes
+from memnas_core.onnxruntime_plan import channel_block, onnxruntime_bytes
 from memnas_core.runtime_arena import EXECUTORCH_PLANNED, runtime_arena, runtime_graph
 
 FLOAT32_BYTES, INT8_BYTES = 4, 1
@@ -27,7 +28,7 @@ def predicted_bytes(wanted: Format, graph: Graph, int8: bool) -> int | None:
         case Format.EXECUTORCH, True:
             return _int8_program_bytes(graph)
         case Format.ONNX, False:
-            return onnxruntime_bytes(graph, FLOAT32_BYTES)
+            return onnxruntime_bytes(graph, FLOAT32_BYTES, channel_block(processor_flags()))
         case _:
             return None
 
@@ -51,5 +52,5 @@ def _int8_program_bytes(graph: Graph) -> int:
 def described(wanted: Format, int8: bool) -> str:
     """Return in words what `predicted_bytes` predicts."""
     if wanted is Format.ONNX:
-        return "what ONNX Runtime allocates"
+        return "what ONNX Runtime allocates on this processor"
     return "ExecuTorch's plan" + (", without scratch memory of kernels" if int8 else "")

@@ -82,6 +82,7 @@ COLUMNS = {
     "training_seconds": ("double", True),
     "images_seen": ("int64", False),
     "is_winner": ("bool", False),
+    "training_key": ("string", True),
 }
 
 whole = st.integers(min_value=0, max_value=2**63 - 1)
@@ -95,6 +96,7 @@ STRATEGIES: dict[object, st.SearchStrategy[object]] = {
     Status: st.sampled_from(Status),
     float | None: st.none() | real,
     int | None: st.none() | whole,
+    str | None: st.none() | text,
 }
 rows = st.builds(CandidateRow, **{name: STRATEGIES[h] for name, h in get_type_hints(CandidateRow).items()})
 summaries = st.builds(RoundSummary, **{name: STRATEGIES[hint] for name, hint in get_type_hints(RoundSummary).items()})
