@@ -25,9 +25,10 @@ _DATA = tuple(f"memnas_core.data.{name}" for name in ("prepare", "resizing", "sp
 _TRAINING = (
     *(
         f"memnas_core.{name}"
-        for name in ("architecture", "graph", "grow_trim", "jobs", "measure", "network", "training")
+        for name in ("architecture", "graph", "grow_trim", "heritage", "inheritance", "jobs", "measure", "network")
     ),
-    *("memnas_core.dataflow", "memnas_core.memory", "memnas_core.order_search", "memnas_core.data.augmentation"),
+    *(f"memnas_core.{name}" for name in ("dataflow", "memory", "order_search", "running_order", "training")),
+    "memnas_core.data.augmentation",
     *_DATA,
 )
 
@@ -37,10 +38,8 @@ DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
         *_TRAINING,
         *(f"memnas_core.{name}" for name in ("controller", "controller_forest", "controller_paper")),
         *(f"memnas_core.{name}" for name in ("encoding", "examples", "facts", "metric", "search")),
-        *(
-            f"memnas_core.{name}"
-            for name in ("arena", "arena_rules", "block_arena", "budget", "devices", "placement", "running_order")
-        ),
+        *(f"memnas_core.{name}" for name in ("front", "front_search", "halving")),
+        *(f"memnas_core.{name}" for name in ("arena", "arena_rules", "block_arena", "budget", "devices", "placement")),
         *(f"memnas_core.{name}" for name in ("runtime_arena", "sharing")),
         *(f"tasks.{name}" for name in ("conclude", "prepare", "round_steps", "session")),
         *("flows.round", "flows.search"),

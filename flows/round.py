@@ -42,6 +42,7 @@ def seed_round(search: Search) -> None:
     records = _train_top(search, ranking, number=0)
     rows = rerank(search, ranking, records, number=0)
     search.accept(rows)
+    search.controller = update_controller(search)
     _close(search, 0, ranking, rows, records)
 
 

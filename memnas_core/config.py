@@ -105,8 +105,6 @@ class SearchSettings:
         aim: What the search looks for. `front`: the whole Pareto front; every network on it is a base, and candidates
             rank by the area that they would add (`memnas_core.front_search`). `score`: one network, as in the paper;
             each round starts from the winner of the last, and candidates rank by Eq. 4.
-        accuracy_floor: Under `front`: networks no more accurate are of no use; null: four fifths of the way from
-            guessing to the first network.
         seed_cells: What round 0 trains from nothing: for each pair of operations the network whose blocks have one
             cell, their sum. Under `score` one pair.
         seed_rungs: As `rungs`, for round 0.
@@ -126,7 +124,6 @@ class SearchSettings:
     moves: Moves
     selection: Selection
     aim: Aim
-    accuracy_floor: Annotated[float, Field(ge=0, lt=1)] | None
     seed_cells: Annotated[tuple[tuple[Operation, Operation], ...], Field(min_length=1)]
     seed_rungs: Rungs
     weights: StartingWeights
@@ -150,6 +147,9 @@ class ObjectiveSettings:
 
     Attributes:
         accuracy_weight: The paper's lambda: 0 looks at memory only, 1 at accuracy only.
+        accuracy_floor: A network no more accurate on the validation images is of no use: it is not chosen if there is
+            a better one, and with `search.aim: front` it is no base; null: none is refused, and the front begins four
+            fifths of the way from guessing to the first network.
         activation_convention: Which figure enters as activation memory.
         weight_bytes: Bytes of one weight.
         activation_bytes: Bytes of one activation.
@@ -160,6 +160,7 @@ class ObjectiveSettings:
     """
 
     accuracy_weight: Annotated[float, Field(ge=0, le=1)]
+    accuracy_floor: Annotated[float, Field(ge=0, lt=1)] | None
     activation_convention: ActivationConvention
     weight_bytes: ElementBytes
     activation_bytes: ElementBytes

@@ -46,10 +46,10 @@ DEEP_SHARES = (0.7, 0.5, 0.35)
 """Shares of the base's memory that candidates are trimmed to with several moves at once."""
 
 
-def accuracy_floor(settings: SearchSettings, first_accuracy: float, classes: int) -> float:
+def accuracy_floor(objective: ObjectiveSettings, first_accuracy: float, classes: int) -> float:
     """Return the accuracy at which a front begins: what the settings say, or most of the way to the first network's."""
-    if settings.accuracy_floor is not None:
-        return settings.accuracy_floor
+    if objective.accuracy_floor is not None:
+        return objective.accuracy_floor
     return 1 / classes + FLOOR_SHARE * (first_accuracy - 1 / classes)
 
 

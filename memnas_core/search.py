@@ -507,7 +507,8 @@ def best_row(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> Cand
 
     Args:
         rows: Candidates of all rounds, the seed's first.
-        objective: Weights of Eq. 4, and the budget.
+        objective: Weights of Eq. 4, the budget, and the accuracy below which a network is of no use: one that is not
+            above it is chosen only where none is, the most accurate then.
 
     Raises:
         RecordError: No trained network is within the budget.
@@ -522,4 +523,5 @@ def best_row(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> Cand
         performance = performance_of(row.memory, row.measured_accuracy, objective)
         return score(performance, seed, objective.accuracy_weight), row.arch_id
 
-    return max(front, key=value)
+    useful = [row for row in front if (row.measured_accuracy or 0.0) > (objective.accuracy_floor or 0.0)]
+    return max(useful, key=value) if useful else front[-1]

@@ -106,7 +106,7 @@ class Search:
 
     @property
     def _floor(self) -> float:
-        return accuracy_floor(self.settings.search, self._chosen[0].performance.accuracy, self.classes)
+        return accuracy_floor(self.settings.objective, self._chosen[0].performance.accuracy, self.classes)
 
     def candidate_job(self, candidate: Candidate, images: int | None, before: TrainingRecord | None) -> TrainingJob:
         """Return the job of a candidate's rung.

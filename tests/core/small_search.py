@@ -48,12 +48,13 @@ SETTINGS = """
 data: {dataset: digits, folder: null, image_size: null, validation_fraction: 0.2, max_training_images: null,
        horizontal_flip: null}
 network: {filters: 4, strides: [1, 2]}
-search: {seed: 0, moves: grow_and_trim, selection: controller,
-         aim: score, accuracy_floor: null, seed_cells: [[conv_3x3, conv_3x3]], seed_rungs: [1.0], weights: fresh,
+search: {seed: 0, moves: grow_and_trim, selection: controller, aim: score,
+         seed_cells: [[conv_3x3, conv_3x3]], seed_rungs: [1.0], weights: fresh,
          warm_learning_rate: null, rungs: [1.0], keep: 1.0, top_k: 8, rounds: 4, max_cells: 6,
          max_training_images: null, patience: 3}
 objective: {accuracy_weight: 0.5, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4, device: null,
-            max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null}
+            max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null,
+            accuracy_floor: null}
 training: {epochs: 20, batch_size: 64, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
            restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu}
 controller: {version: improved, target: accuracy, embedding_size: 8, hidden_size: 8, epochs: 5, learning_rate: 0.003}

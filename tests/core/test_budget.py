@@ -35,6 +35,7 @@ OBJECTIVE = ObjectiveSettings(
     max_param_bytes=None,
     max_activation_bytes=None,
     max_total_bytes=None,
+    accuracy_floor=None,
 )
 CONVENTIONS: tuple[ActivationConvention, ...] = ("paper", "sequential", "minimum", "arena")
 SHAPE = Shape(1, 8, 8)

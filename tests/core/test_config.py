@@ -80,8 +80,9 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         # unknown keys
         (
             "search.roundz=3",
-            "search.roundz: expected one of seed, moves, selection, top_k, rounds, max_cells, max_training_images, "
-            "patience, found roundz; correct its spelling or remove it",
+            "search.roundz: expected one of seed, moves, selection, aim, seed_cells, seed_rungs, weights, "
+            "warm_learning_rate, rungs, keep, top_k, rounds, max_cells, max_training_images, patience, found roundz; "
+            "correct its spelling or remove it",
         ),
         ("seed=3", "seed: expected one of store, data, network, search, objective, training,"),
         # wrong types
@@ -117,6 +118,12 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("training.learning_rate=0", "training.learning_rate: expected a number above 0, found 0"),
         ("search.moves=trim", "search.moves: expected 'grow_and_trim' or 'grow', found \"trim\""),
         ("search.selection=scc", "search.selection: expected 'controller' or 'random', found \"scc\""),
+        ("search.aim=both", "search.aim: expected 'front' or 'score', found \"both\""),
+        ("search.aim=score", "search.seed_cells: expected one pair with search.aim: score, found 4"),
+        ("search.rungs=[]", "search.rungs: expected"),
+        ("search.keep=0", "search.keep: expected a number above 0, found 0"),
+        ("search.seed_cells=[[conv_3x3, conv_4x4]]", "search.seed_cells.0.1: expected"),
+        ("controller.target=metric", "controller.target: expected accuracy with search.aim: front, found metric"),
         ("training.device=gpu", "training.device: expected 'auto', 'cpu' or 'cuda', found \"gpu\""),
         (
             "data.dataset=mnist",
@@ -223,7 +230,10 @@ def test_the_digest_knows_what_decides_a_result() -> None:
         "objective.device=rp2040",
         "objective.max_param_bytes=64000",
         "training.epochs=1",
-        "controller.target=metric",
+        "search.weights=fresh",
+        "search.rungs=[0.3]",
+        "objective.accuracy_floor=0.9",
+        "controller.hidden_size=7",
         "final.epochs=1",
     ]
     digests = {load_settings(PARAMS, [override]).result_digest() for override in deciding}

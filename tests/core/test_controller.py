@@ -35,6 +35,7 @@ OBJECTIVE = ObjectiveSettings(
     max_param_bytes=None,
     max_activation_bytes=None,
     max_total_bytes=None,
+    accuracy_floor=None,
 )
 BASE = Performance(accuracy=0.8, activation_bytes=1000, param_bytes=2000)
 

@@ -45,6 +45,7 @@ ROW = CandidateRow(
     training_seconds=12.5,
     images_seen=60_000,
     is_winner=True,
+    training_key="0123456789abcdef0123",
 )
 UNTRAINED = replace(
     ROW,
@@ -57,6 +58,7 @@ UNTRAINED = replace(
     training_seconds=None,
     images_seen=0,
     is_winner=False,
+    training_key=None,
 )
 
 # The list: id, architecture, parent, move, bytes under each convention, predicted and measured
@@ -120,6 +122,7 @@ def test_nulls_are_nulls_for_other_readers(tmp_path: Path) -> None:
         "measured_score",
         "measured_rank",
         "training_seconds",
+        "training_key",
     }
     assert table["status"].to_pylist() == ["trained", "generated"]
     assert table["measured_score"].to_pylist() == [-0.125, None]

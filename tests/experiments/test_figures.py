@@ -38,6 +38,7 @@ OBJECTIVE = ObjectiveSettings(
     max_param_bytes=None,
     max_activation_bytes=None,
     max_total_bytes=None,
+    accuracy_floor=None,
 )
 
 

@@ -23,17 +23,18 @@ store: {store}
 data: {{dataset: digits, folder: null, image_size: null, validation_fraction: 0.2, max_training_images: 300,
         horizontal_flip: null}}
 network: {{filters: 4, strides: [1, 2]}}
-search: {{seed: 3, moves: grow_and_trim, selection: controller, aim: front, accuracy_floor: 0.2,
+search: {{seed: 3, moves: grow_and_trim, selection: controller, aim: front,
           seed_cells: [[conv_3x3, conv_3x3], [conv_3x3, depthwise_3x3]], seed_rungs: [0.5, 0.5], weights: base,
           warm_learning_rate: 0.02, rungs: [0.2, 0.2], keep: 0.5, top_k: 4, rounds: 2, max_cells: 4,
           max_training_images: null, patience: null}}
 objective: {{accuracy_weight: 0.8, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4,
-             device: null, max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null}}
+             device: null, max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null,
+            accuracy_floor: 0.25}}
 training: {{epochs: 12, batch_size: 32, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
             restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu}}
 controller: {{version: improved, target: accuracy, embedding_size: 16, hidden_size: 16, epochs: 10,
              learning_rate: 0.003}}
-final: {{epochs: 4}}
+final: {{epochs: 12}}
 execution: {{workers: 2}}
 tracking: {{uri: null, experiment: memnas}}
 """

@@ -6,6 +6,7 @@ import torch
 
 from memnas_core.data import open_dataset
 from memnas_core.data.augmentation import Augmentation
+from memnas_core.environment import processor_flags
 from memnas_core.export.card import facts, memory_column, model_card
 from memnas_core.export.check import CheckResult
 from memnas_core.export.images import calibration_images, check_images, normalised
@@ -13,6 +14,7 @@ from memnas_core.export.model_file import Format, OpenedFile
 from memnas_core.export.store import find_trained
 from memnas_core.graph import Graph, Layer, LayerKind, Shape, lower
 from memnas_core.measure import MemoryFigures, measure
+from memnas_core.onnxruntime_plan import channel_block
 from memnas_core.running_order import best_order
 from memnas_core.runtime_arena import EXECUTORCH_PLANNED, runtime_arena
 from tests.core.export.conftest import SmallStore
@@ -41,8 +43,9 @@ def test_bytes_of_a_network_worked_by_hand() -> None:
     assert wide.predicted == 320  # the ReLU overwrites
     assert memory_column(figures, graph, Format.PT2, int8=False).predicted is None
     assert memory_column(figures, graph, Format.ONNX, int8=True).predicted is None
-    # The image lies with the caller. Then 16 channels of 4 * 4 pixels instead of 2, a copy with 2, and the scores.
-    assert memory_column(figures, graph, Format.ONNX, int8=False).predicted == 1024 + 128 + 64
+    # The image lies with the caller. Then a block of channels of 4 * 4 pixels instead of 2, a copy with 2, the scores.
+    block = channel_block(processor_flags())
+    assert memory_column(figures, graph, Format.ONNX, int8=False).predicted == block * 64 + 128 + 64
 
 
 def test_bytes_are_those_of_the_search(store: SmallStore) -> None:
@@ -90,7 +93,7 @@ def test_card_says_what_was_measured(store: SmallStore) -> None:
     card = model_card(trained, ordered, least, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
     assert "2.100 ms, median of 359 runs on one thread" in card
     assert "has no plan for activations" in card
-    assert "| predicted: what ONNX Runtime allocates | " in card
+    assert "| predicted: what ONNX Runtime allocates on this processor | " in card
     inexact = replace(least, lower_bound=least.bytes - 16, exact=False)
     card = model_card(trained, ordered, inexact, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
     assert f"no order needs less than {least.bytes - 16:,} bytes" in card
