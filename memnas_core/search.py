@@ -4,6 +4,7 @@ Source: Figure 1(a) and sections 3.2 to 3.4. Nothing here trains, writes or sche
 steps.
 """
 
+import math
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -284,7 +285,10 @@ def promising(
         performance_of(c.memory, records[c.candidate.arch_id].validation_accuracy or 0.0, objective) for c in running
     ]
     values = [value_of(measured, base, objective, front) for measured in figures]
-    possible = [value_of(replace(measured, accuracy=1.0), base, objective, front) for measured in figures]
+    if front is not None:  # each may have its place on it, not the best alone
+        possible = [math.inf] * len(values)
+    else:
+        possible = [value_of(replace(measured, accuracy=1.0), base, objective, None) for measured in figures]
     return [running[index] for index in going_on(values, possible, keep)]
 
 
