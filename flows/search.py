@@ -1,6 +1,5 @@
 """The whole search as a Prefect flow: prepare, rounds, conclude."""
 
-import math
 import shlex
 import time
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from memnas_core.budget import check_budget, uses
 from memnas_core.config import flat
 from memnas_core.environment import machine, versions
 from memnas_core.graph import Shape
+from memnas_core.halving import planned_images
 from memnas_core.pictures.values import shown_seconds
 from memnas_core.result_folder import Start
 from memnas_core.search import best_row, completion
@@ -88,13 +88,14 @@ def farewell(params: str, name: str, overrides: list[str]) -> str:
 
 
 def expected_time(search: Search) -> str:
-    """Return a line that says how long the rounds may take, from the time of the first training."""
-    settings = search.settings.search
-    turns = math.ceil(settings.top_k / search.workers.count)
-    seconds = settings.rounds * turns * search.rounds[0].training_cpu_seconds
+    """Return a line that says how long the rounds may take, from the images a second of round 0."""
+    settings, full = search.settings.search, search.settings.training.epochs * search.info.train_size
+    images = [full if rung is None else rung for rung in search.rungs(1)]
+    planned = settings.rounds * planned_images(images, settings.top_k, settings.keep)
+    seconds = planned * search.rounds[0].training_cpu_seconds / search.rounds[0].images_seen / search.workers.count
     return (
-        f"At the seed's speed {settings.rounds} rounds of {settings.top_k} trainings on {search.workers.count} workers "
-        f"take about {shown_seconds(seconds)}; larger networks take longer."
+        f"{settings.rounds} rounds of {settings.top_k} candidates train on about {planned:,} images, which takes "
+        f"{shown_seconds(seconds)} on {search.workers.count} workers at round 0's speed; larger networks take longer."
     )
 
 

@@ -25,6 +25,21 @@ def rung_images(rungs: Sequence[float], training: TrainingSettings, train_size: 
     return tuple(None if share == 1 else max(1, round(share * full)) for share in rungs)
 
 
+def planned_images(images: Sequence[int], candidates: int, keep: float) -> int:
+    """Return the training images of a round in which as many candidates go on as may.
+
+    Args:
+        images: Training images of each rung.
+        candidates: In the first rung.
+        keep: Share that goes on at most.
+    """
+    total = 0
+    for rung in images:
+        total += candidates * rung
+        candidates = math.ceil(keep * candidates)
+    return total
+
+
 def going_on(values: Sequence[float], best_possible: Sequence[float], keep: float) -> list[int]:
     """Return the indices of the candidates that go on to the next rung, the best first.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from memnas_core.config import load_settings
-from memnas_core.halving import going_on, rung_images
+from memnas_core.halving import going_on, planned_images, rung_images
 
 TRAINING = load_settings(Path(__file__).parents[2] / "params.yaml").training
 
@@ -31,3 +31,9 @@ def test_the_best_share_goes_on(values: list[float], keep: float, expected: list
 
 def test_what_cannot_win_with_an_accuracy_of_one_is_stopped() -> None:
     assert going_on([0.4, 0.3, 0.2], [0.9, 0.39, 0.5], 1.0) == [0, 2]
+
+
+def test_planned_images_by_hand() -> None:
+    assert planned_images([100, 300], 8, 0.5) == 8 * 100 + 4 * 300
+    assert planned_images([100, 300, 900], 5, 0.5) == 5 * 100 + 3 * 300 + 2 * 900
+    assert planned_images([700], 8, 1.0) == 5600
