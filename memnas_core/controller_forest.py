@@ -19,6 +19,7 @@ Source: stands in for the GRUs of section 3.3. docs/controller.md tells what els
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -104,16 +105,20 @@ class ForestModel:
 
 def _known(architectures: Sequence[Architecture], blocks: int) -> tuple[_Array, _Array]:
     """Return the logarithm of the weights of n architectures, shape (n,), and their features, shape (n, features)."""
-    sizes, rows = [], []
     for architecture in architectures:
         if len(architecture.blocks) != blocks:
             raise ArchitectureError(
                 f"{architecture.arch_id}: expected {blocks} blocks, found {len(architecture.blocks)}"
             )
-        # At the smallest image that the strides can halve: only how sizes differ counts.
-        side = architecture.reduction
-        memory = measure(architecture, Shape(1, side, side), 1, 1, 1)
-        places = place_counts(architecture)
-        sizes.append(np.log(memory.param_bytes))
-        rows.append(np.concatenate([whole_facts(architecture, memory), places.ravel(), places.sum(axis=0)]))
+    sizes, rows = zip(*map(_features, architectures), strict=True)
     return np.array(sizes), np.stack(rows)
+
+
+@lru_cache(maxsize=1 << 15)  # most candidates around a front are there in the next round too
+def _features(architecture: Architecture) -> tuple[float, _Array]:
+    # At the smallest image that the strides can halve: only how sizes differ counts.
+    side = architecture.reduction
+    memory = measure(architecture, Shape(1, side, side), 1, 1, 1)
+    places = place_counts(architecture)
+    features = np.concatenate([whole_facts(architecture, memory), places.ravel(), places.sum(axis=0)])
+    return float(np.log(memory.param_bytes)), features

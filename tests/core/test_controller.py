@@ -28,7 +28,7 @@ SETTINGS = ControllerSettings("paper", "accuracy", embedding_size=32, hidden_siz
 QUICK = replace(SETTINGS, epochs=3)
 OBJECTIVE = ObjectiveSettings(
     0.5,
-    "minimum",
+    activation_convention="minimum",
     weight_bytes=4,
     activation_bytes=4,
     device=None,
