@@ -76,7 +76,7 @@ _KEY_TAGS: dict[Kind, str] = {"search": "search", "round": "round", "candidate":
 _COLUMNS = {
     "metrics.`round`": 70,
     "metrics.`accuracy`": 110,
-    "metrics.`param_bytes`": 105,
+    "metrics.`param_bytes`": 125,
     "metrics.`peak_bytes`": 100,
     "metrics.`total_bytes`": 100,
     "metrics.`score`": 90,

@@ -498,23 +498,7 @@ def test_rank_tau_by_hand(figures: list[tuple[float | None, float | None]], tau:
 
 # -- completion -----------------------------------------------------------------------------------------------
 
-GOING_ON = SearchSettings(
-    seed=0,
-    moves="grow_and_trim",
-    selection="controller",
-    aim="score",
-    seed_cells=((Operation.CONV_3X3, Operation.CONV_3X3),),
-    seed_rungs=(1.0,),
-    weights="fresh",
-    warm_learning_rate=None,
-    rungs=(1.0,),
-    keep=1.0,
-    top_k=4,
-    rounds=10,
-    max_cells=6,
-    max_training_images=None,
-    patience=None,
-)
+GOING_ON = replace(SEARCH, top_k=4, rounds=10)
 
 
 def rounds_with(*scores: float) -> list[RoundSummary]:
