@@ -16,7 +16,7 @@ from memnas_core.heritage import FRESH, Continued, Heritage, PassedOn, Runs
 from memnas_core.network import Network
 
 CALIBRATION_IMAGES = 256
-"""Images on which statistics are measured; more changed no accuracy by more than 0.002 on Fashion-MNIST at 16x16."""
+"""Training images on which statistics are measured."""
 
 
 def inherit(network: Network, base: Mapping[str, Tensor], heritage: Heritage, filters: int, images: Tensor) -> None:
