@@ -5,6 +5,7 @@ from memnas_core.config import ObjectiveSettings
 from memnas_core.graph import Shape, lower
 from memnas_core.memory import LifetimeTable, lifetimes
 from memnas_core.pictures import architecture_svg, lifetime_svg
+from memnas_core.running_order import best_order
 
 ARCHITECTURE_FILE = "architecture.json"
 
@@ -14,10 +15,14 @@ def lifetime_table(
 ) -> LifetimeTable:
     """Return the lifetimes of a network's tensors under the convention of the settings.
 
-    An arena is planned for the order of `minimum`, and so has its lifetimes.
+    Under `minimum` its layers run in the order in which the torch network runs them. An arena is planned for that
+    order, and so has its lifetimes.
     """
     graph = lower(architecture, input_shape, classes)
-    return lifetimes(graph.plain(), graph.sizes(objective.activation_bytes), _shown(objective))
+    sizes = graph.sizes(objective.activation_bytes)
+    if shown_convention(objective) == "minimum":
+        return lifetimes(best_order(graph)[0].plain(), sizes, "sequential")
+    return lifetimes(graph.plain(), sizes, shown_convention(objective))
 
 
 def network_files(
@@ -32,7 +37,7 @@ def network_files(
         objective: Element widths and the convention of the lifetime plot.
     """
     table = lifetime_table(architecture, input_shape, classes, objective)
-    title = f"Tensors of network {architecture.arch_id}, convention {_shown(objective)}"
+    title = f"Tensors of network {architecture.arch_id}, convention {shown_convention(objective)}"
     return {
         ARCHITECTURE_FILE: to_json(architecture) + "\n",
         "architecture.svg": architecture_svg(architecture),
@@ -40,5 +45,6 @@ def network_files(
     }
 
 
-def _shown(objective: ObjectiveSettings) -> str:
+def shown_convention(objective: ObjectiveSettings) -> str:
+    """Return the convention whose lifetimes are shown: that of the settings, or `minimum` for an arena."""
     return "minimum" if objective.activation_convention == "arena" else objective.activation_convention

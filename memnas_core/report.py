@@ -15,7 +15,8 @@ from memnas_core.config import ActivationConvention, Settings, dump_settings
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError
 from memnas_core.measure import MemoryFigures
-from memnas_core.memory import LifetimeTable
+from memnas_core.memory import LeastPeak, LifetimeTable
+from memnas_core.network_files import shown_convention
 from memnas_core.pictures import (
     architecture_svg,
     front_svg,
@@ -78,6 +79,7 @@ class ReportData:
         front: Rows on the Pareto front of validation accuracy and total bytes.
         chosen: The network that is handed over; its row is among the candidates.
         lifetimes: Of its tensors, under the convention of the settings.
+        least: Its peak under `minimum`, and whether no order of its layers needs less.
         versions: Name and version of what the search ran with.
         machine: The machine in a few words.
         started: When the search began, with its time zone.
@@ -92,6 +94,7 @@ class ReportData:
     front: Sequence[CandidateRow]
     chosen: ChosenNetwork
     lifetimes: LifetimeTable
+    least: LeastPeak
     versions: Sequence[tuple[str, str]]
     machine: str
     started: datetime
@@ -176,7 +179,7 @@ def _compare(seed: CandidateRow, chosen: CandidateRow, convention: ActivationCon
 
 def _draw(data: ReportData) -> _Pictures:
     convention = data.settings.objective.activation_convention
-    title = f"Tensors of {data.chosen.arch_id}, convention {convention}"
+    title = f"Tensors of {data.chosen.arch_id}, convention {shown_convention(data.settings.objective)}"
     # SVG of our own making is the only markup that goes into the page unescaped.
     return _Pictures(
         front=Markup(front_svg(data.candidates, data.front, data.chosen.arch_id, convention)),

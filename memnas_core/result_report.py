@@ -5,12 +5,13 @@ from pathlib import Path
 
 from memnas_core.architecture import from_json
 from memnas_core.errors import RecordError
-from memnas_core.graph import Shape
+from memnas_core.graph import Shape, lower
 from memnas_core.jobs import TrainingRecord, read_record
 from memnas_core.network_files import lifetime_table
 from memnas_core.records import CandidateRow
 from memnas_core.report import ChosenNetwork, ReportData, build_report
 from memnas_core.result_folder import SearchFolder
+from memnas_core.running_order import best_order
 from memnas_core.search import best_row, front_of
 from memnas_core.storage import write_text
 
@@ -53,6 +54,7 @@ def _report_data(folder: SearchFolder) -> ReportData:
         front=front,
         chosen=chosen,
         lifetimes=lifetime_table(chosen.architecture, shape, classes, settings.objective),
+        least=best_order(lower(chosen.architecture, shape, classes), settings.objective.activation_bytes)[1],
         versions=start.versions,
         machine=start.machine,
         started=datetime.fromtimestamp(start.started, UTC),

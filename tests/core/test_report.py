@@ -21,6 +21,7 @@ from memnas_core.memory import lifetimes
 from memnas_core.metric import Performance, pareto_front, score
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.report import ChosenNetwork, ReportData, build_report
+from memnas_core.running_order import best_order
 from memnas_core.training import EpochFigures
 
 SETTINGS = load_settings(Path(__file__).parents[2] / "params.yaml")
@@ -172,6 +173,7 @@ def _report_data(
             history=history,
         ),
         lifetimes=lifetimes(graph.plain(), graph.sizes(4), "minimum"),
+        least=best_order(graph)[1],
         versions=[("memnas", "0.1.0"), ("python", "3.11.7"), ("torch", "2.14.1")],
         machine="x86_64, 2 cores",
         started=started,
@@ -275,6 +277,16 @@ def test_the_budget_and_what_the_chosen_network_uses_of_it(html: str, search: Re
         f"The budget (rp2040) and what it uses of it: weights {weights:,} of 10,000,000 bytes "
         f"({weights / 10**7:.1%}); activations {activations:,} of 270,336 bytes ({activations / 270336:.1%})."
     ) in text
+
+
+def test_whether_minimum_is_exact(html: str, search: ReportData) -> None:
+    def words(page: str) -> str:
+        return " ".join("".join(Page(page).text).split())
+
+    assert "For the chosen network it is exact: no order needs less." in words(html)
+    cut_short = replace(search.least, lower_bound=search.least.bytes - 1024, exact=False)
+    expected = f"it is the best order found; no order needs less than {search.least.bytes - 1024:,} bytes."
+    assert expected in words(build_report(replace(search, least=cut_short)))
 
 
 def test_a_report_of_tables_without_arenas(search: ReportData) -> None:

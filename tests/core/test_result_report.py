@@ -16,14 +16,17 @@ import torch
 from memnas_core.architecture import from_json
 from memnas_core.environment import PACKAGES, machine, versions
 from memnas_core.errors import RecordError, ResumeError, StorageError
+from memnas_core.graph import Shape, lower
 from memnas_core.jobs import RECORD_FILE
 from memnas_core.measure import measure
+from memnas_core.network import build_network
 from memnas_core.network_files import lifetime_table, network_files
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.result_report import write_report
 from memnas_core.search import best_row
 from tests.core.faults import fill, small_disk
+from tests.core.random_architectures import random_walks
 from tests.core.small_search import SHAPE, START, SmallSearch, small_settings
 
 
@@ -129,6 +132,21 @@ def test_pictures_are_those_of_the_chosen_network(search: SmallSearch) -> None:
         assert f"convention {convention}" in network_files(architecture, SHAPE, 10, told)["lifetimes.svg"]
     half = lifetime_table(architecture, SHAPE, 10, replace(objective, activation_bytes=2))
     assert half.peak == figures.minimum_bytes // 2
+
+
+def test_lifetimes_are_in_the_order_in_which_the_torch_network_runs(search: SmallSearch) -> None:
+    side = Shape(3, 16, 16)
+    objective = replace(search.settings.objective, activation_convention="arena")
+    reordered = 0
+    for architecture in random_walks(seed=4, count=20):
+        plain = lower(architecture, side, 10)
+        shown = lifetime_table(architecture, side, 10, objective)
+        with torch.device("meta"):
+            network = build_network(plain, seed=0)
+        assert [name for step in shown.steps for name in step] == [layer.name for layer in network.graph.layers]
+        assert shown.peak == network.least.bytes
+        reordered += network.graph != plain
+    assert reordered  # else the plain order would do
 
 
 def test_no_search(tmp_path: Path) -> None:
