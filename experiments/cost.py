@@ -28,6 +28,7 @@ from memnas_core.environment import machine, versions
 from memnas_core.errors import SettingsError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
+from memnas_core.halving import planned_images, rung_images
 from memnas_core.lineages import draw_growth
 from memnas_core.pictures.values import shown_seconds
 from memnas_core.storage import write_text
@@ -65,7 +66,7 @@ class Cost:
         torch: Version.
         image_shape: Channels, height, width.
         training_images: Images of one epoch.
-        trainings: Trainings of the whole search.
+        trainings: Candidates that the whole search trains.
         images: Training images that the whole search sees.
         speeds: Measured, for each number of cells.
         device_days: Days on one such device, one training at a time; an upper figure.
@@ -83,29 +84,46 @@ class Cost:
     device_days: float
 
 
+def round_images(settings: Settings, training_images: int) -> tuple[int, int]:
+    """Return the training images of round 0 and of each round after it, where as many candidates go on as may.
+
+    Args:
+        settings: Seeds, k, rungs and epochs.
+        training_images: Images of one epoch.
+    """
+    search, full = settings.search, settings.training.epochs * training_images
+
+    def planned(shares: Sequence[float], candidates: int) -> int:
+        rungs = rung_images(shares, settings.training, training_images)
+        return planned_images([full if rung is None else rung for rung in rungs], candidates, search.keep)
+
+    return planned(search.seed_rungs, len(search.seed_cells)), planned(search.rungs, search.top_k)
+
+
 def search_days(settings: Settings, training_images: int, speeds: Sequence[Speed]) -> float:
     """Return the days that a search takes on one device, if every round grows.
 
     Args:
-        settings: Rounds, k, epochs, and cells at most.
+        settings: Rounds, k, rungs, epochs, and cells at most.
         training_images: Images of one epoch.
         speeds: Of networks of 1, 2, ... cells; larger ones are taken to be as fast as the last per cell.
     """
-    search, epochs = settings.search, settings.training.epochs
+    search = settings.search
+    first, later = round_images(settings, training_images)
 
     def seconds_an_image(cells: int) -> float:
         known = speeds[min(cells, len(speeds)) - 1]
         return cells / known.cells / known.images_per_second
 
-    # round 0 trains the seed; the final retraining is of a network as large as the last round's
-    seconds = seconds_an_image(1) * epochs
+    # round 0 trains the seeds; the final retraining is of a network as large as the last round's
+    seconds = first * seconds_an_image(1)
     seconds += sum(
-        search.top_k * epochs * seconds_an_image(min(number + 1, search.max_cells))
-        for number in range(1, search.rounds + 1)
+        later * seconds_an_image(min(number + 1, search.max_cells)) for number in range(1, search.rounds + 1)
     )
     if settings.final.epochs is not None:
-        seconds += settings.final.epochs * seconds_an_image(min(search.rounds + 1, search.max_cells))
-    return seconds * training_images / SECONDS_A_DAY
+        last = seconds_an_image(min(search.rounds + 1, search.max_cells))
+        seconds += settings.final.epochs * training_images * last
+    return seconds / SECONDS_A_DAY
 
 
 def measure_speed(networks: Sequence[Architecture], cells: int, data: Dataset, settings: Settings) -> Speed:
@@ -189,7 +207,7 @@ def estimate(params: Path, overrides: Sequence[str], images: int | None, classes
             f"{cells} cells a block: {speeds[-1].images_per_second:,.1f} images a second "
             f"({speeds[-1].slowest:,.1f} to {speeds[-1].fastest:,.1f}, n = {NETWORKS_EACH})"
         )
-    trainings = 1 + settings.search.rounds * settings.search.top_k
+    first, later = round_images(settings, training_images)
     return Cost(
         params=str(params),
         device=torch.cuda.get_device_name() if device.type == "cuda" else "one CPU core",
@@ -197,8 +215,8 @@ def estimate(params: Path, overrides: Sequence[str], images: int | None, classes
         torch=dict(versions())["torch"],
         image_shape=(channels, side, side),
         training_images=training_images,
-        trainings=trainings,
-        images=trainings * settings.training.epochs * training_images,
+        trainings=len(settings.search.seed_cells) + settings.search.rounds * settings.search.top_k,
+        images=first + settings.search.rounds * later,
         speeds=tuple(speeds),
         device_days=search_days(settings, training_images, speeds),
     )
@@ -215,7 +233,7 @@ def main(params: Path, overrides: tuple[str, ...], images: int | None, classes: 
     cost = estimate(params, overrides, images, classes)
     time = f"{cost.device_days:,.1f} days" if cost.device_days >= 1 else shown_seconds(cost.device_days * SECONDS_A_DAY)
     click.echo(
-        f"{cost.trainings:,} trainings see {cost.images:,} images: at most {time} on {cost.device} ({cost.machine})."
+        f"{cost.trainings:,} candidates see {cost.images:,} images: at most {time} on {cost.device} ({cost.machine})."
     )
     if write:
         path = RESULTS / f"cost-{params.stem.removeprefix('params.')}.json"
