@@ -36,7 +36,7 @@ def show_candidate(search: Search, contender: Contender, record: TrainingRecord)
 def log_candidate(search: Search, contender: Contender, record: TrainingRecord) -> None:
     """Put a candidate whose training has ended into MLflow, with its picture and lifetime plot."""
     candidate, memory, objective = contender.candidate, contender.memory, search.settings.objective
-    with _files(search, candidate.architecture) as files:
+    with _files(search, candidate.architecture) as folder:
         log = CandidateLog(
             arch_id=candidate.arch_id,
             name=candidate.arch_id[:8],
@@ -57,7 +57,7 @@ def log_candidate(search: Search, contender: Contender, record: TrainingRecord) 
             training_seconds=record.seconds,
             images_seen=record.images_seen,
             history=record.history,
-            artifacts=files,
+            artifacts=folder,
         )
         round_run = search.tracker.start_round(search.run, candidate.round)
         search.candidate_runs[candidate.arch_id] = search.tracker.log_candidate(round_run, log)
@@ -109,25 +109,23 @@ def _register(search: Search, round_run: str, candidate_run: str, row: Candidate
     architecture = from_json(row.architecture)
     network = load_network(architecture, training / WEIGHTS_FILE, search.info)
     example = np.zeros((2, *search.info.shape), dtype=np.float32)
-    with _files(search, architecture) as files:
+    with _files(search, architecture) as folder:
         return search.tracker.log_winner(
             round_run,
             candidate_run,
             network,
             example,
             search.settings.tracking.experiment,
-            [*files, training / WEIGHTS_FILE],
+            [*sorted(folder.iterdir()), training / WEIGHTS_FILE],
         )
 
 
 @contextmanager
-def _files(search: Search, architecture: Architecture) -> Iterator[tuple[Path, ...]]:
-    """Give the files that describe a network, for as long as the block runs."""
+def _files(search: Search, architecture: Architecture) -> Iterator[Path]:
+    """Give a folder with the files that describe a network, for as long as the block runs."""
     texts = network_files(architecture, search.input_shape, search.classes, search.settings.objective)
-    with tempfile.TemporaryDirectory(prefix="memnas-") as folder:
-        paths = []
-        for name, text in texts.items():
-            path = Path(folder) / name
-            path.write_text(text, encoding="utf-8")
-            paths.append(path)
-        yield tuple(paths)
+    with tempfile.TemporaryDirectory(prefix="memnas-") as name:
+        folder = Path(name)
+        for file, text in texts.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        yield folder

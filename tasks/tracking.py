@@ -131,7 +131,7 @@ class CandidateLog:
         training_seconds: Wall time of the training.
         images_seen: Training images seen.
         history: One line for each epoch.
-        artifacts: Files to keep with it: pictures, architecture, weights.
+        artifacts: Folder of files to keep with it: architecture and pictures; null: none.
     """
 
     arch_id: str
@@ -153,7 +153,7 @@ class CandidateLog:
     training_seconds: float
     images_seen: int
     history: "tuple[EpochFigures, ...]"
-    artifacts: tuple[Path, ...]
+    artifacts: Path | None
 
     @property
     def total_bytes(self) -> int:
@@ -178,8 +178,11 @@ class Tracker:
         self._client = client
         self._experiment_id = experiment_id
         self._rounds: dict[tuple[str, int], str] = {}  # (run of the search, number) -> run
+        self._labels: dict[str, str] = {}  # run of a search or round -> name of the search
         self._open: dict[str, None] = {}  # runs in the order they were begun
-        self._one_at_a_time = threading.Lock()
+        # Two locks: registering a network takes a second, for which no candidate should wait.
+        self._beginning_round = threading.Lock()
+        self._registering = threading.Lock()
 
     @classmethod
     def connect(cls, uri: str | None, store: Path, experiment: str) -> Self:
@@ -254,13 +257,13 @@ class Tracker:
 
     def start_round(self, search_run: str, number: int) -> str:
         """Begin the run of a round, or go on with it; return its id."""
-        with self._one_at_a_time, self._errors(f"record round {number}"):
+        with self._beginning_round, self._errors(f"record round {number}"):
             known = self._rounds.get((search_run, number))
             if known is not None:
                 return known
             run = self._find("round", str(number), search_run)
             if run is None:
-                label = {"search": self._client.get_run(search_run).data.tags["search"]}
+                label = {"search": self._search_of(search_run)}
                 run = self._create("round", str(number), f"round-{number:02d}", search_run, label)
             run_id = str(run.info.run_id)
             self._reopen(run_id)
@@ -284,8 +287,7 @@ class Tracker:
             # The run's own times are those of the training, so that the UI's durations mean something.
             end = _now()
             start = end - round(1000 * candidate.training_seconds)
-            search = self._client.get_run(round_run).data.tags["search"]
-            labels = {"search": search, "status": candidate.status.value}
+            labels = {"search": self._search_of(round_run), "status": candidate.status.value}
             run = self._create("candidate", candidate.arch_id, candidate.name, round_run, labels, start)
             run_id = str(run.info.run_id)
             self._open[run_id] = None
@@ -295,8 +297,9 @@ class Tracker:
             for first in range(0, len(metrics), METRICS_PER_BATCH):
                 batch = metrics[first : first + METRICS_PER_BATCH]
                 self._client.log_batch(run_id, batch, lineage if first == 0 else ())
-            for path in candidate.artifacts:
-                self._client.log_artifact(run_id, str(path))
+            if candidate.artifacts is not None:
+                candidate.artifacts.stat()  # MLflow says nothing of a folder that is not there
+                self._client.log_artifacts(run_id, str(candidate.artifacts))
             self._end(run_id, "FINISHED" if candidate.status is Status.TRAINED else "FAILED", end)
         return run_id
 
@@ -349,7 +352,7 @@ class Tracker:
         Returns:
             The version under that name.
         """
-        with self._one_at_a_time, self._errors(f"register a version of {model_name}"):
+        with self._registering, self._errors(f"register a version of {model_name}"):
             known = self._client.search_model_versions(f"name='{model_name}' and run_id='{candidate_run}'")
             if known:
                 return str(known[0].version)
@@ -371,6 +374,8 @@ class Tracker:
                 pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "numpy", "torch")],
                 extra_files=[str(path) for path in files],
                 run_id=candidate_run,
+                # It would load the file again and run it, a third of all this takes, and only log what goes wrong.
+                validate_serving_input=False,
             )
             number = self._register(model_name, candidate_run, model, labels)
             if candidate_run != round_run:
@@ -409,6 +414,12 @@ class Tracker:
         conditions = " and ".join(f"tags.`{name}` = {_quoted(value)}" for name, value in wanted.items())
         runs = self._client.search_runs([self._experiment_id], conditions, max_results=1)
         return runs[0] if runs else None
+
+    def _search_of(self, run_id: str) -> str:
+        """Return the name of the search that a search's or a round's run belongs to; it never changes."""
+        if run_id not in self._labels:
+            self._labels[run_id] = str(self._client.get_run(run_id).data.tags["search"])
+        return self._labels[run_id]
 
     def _create(
         self,

@@ -78,7 +78,7 @@ def candidate(
     peak: int,
     _score: float | None,
     predicted: float | None,
-    picture: Path,
+    pictures: Path,
 ) -> CandidateLog:
     return CandidateLog(
         arch_id=f"{name}{'f' * 10}",
@@ -100,7 +100,7 @@ def candidate(
         training_seconds=2.0,
         images_seen=1000,
         history=(),
-        artifacts=(picture,),
+        artifacts=pictures,
     )
 
 
@@ -108,12 +108,14 @@ def candidate(
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the store of a search that was recorded as any other."""
     store = tmp_path_factory.mktemp("table") / "store"
-    picture = store / "architecture.svg"
+    pictures = store / "pictures"
+    pictures.mkdir(parents=True)
+    picture = pictures / "architecture.svg"
     tracker = Tracker.connect(None, store, "memnas")
     picture.write_text("<svg xmlns='http://www.w3.org/2000/svg' width='123' height='45'/>", encoding="utf-8")
     with tracker.search("digits", {"search.seed": "0"}, {}) as search:
         for name, number, status, accuracy, weights, peak, score, predicted in CANDIDATES:
-            log = candidate(name, number, status, accuracy, weights, peak, score, predicted, picture)
+            log = candidate(name, number, status, accuracy, weights, peak, score, predicted, pictures)
             run = tracker.log_candidate(tracker.start_round(search, number), log)
             if score is not None:
                 tracker.update_scores(run, score, rank=1)
@@ -207,9 +209,10 @@ def test_record_over_http_is_silent_and_says_when_the_server_is_gone(
     assert tracker.table_url() == url
     search = tracker.start_search("over http", {"search.seed": "0"}, {})
     round_run = tracker.start_round(search, 1)
-    run = tracker.log_candidate(round_run, candidate(*CANDIDATES[0], store / "architecture.svg"))
+    run = tracker.log_candidate(round_run, candidate(*CANDIDATES[0], store / "pictures"))
     tracker.end(round_run, "FINISHED")
-    assert Tracker.connect(None, store, "memnas").log_candidate(round_run, candidate(*CANDIDATES[0], store)) == run
+    again = candidate(*CANDIDATES[0], store / "pictures")
+    assert Tracker.connect(None, store, "memnas").log_candidate(round_run, again) == run
 
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     assert len(family) >= 2

@@ -46,7 +46,8 @@ def search_run(tracker: Tracker, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "architecture.svg"
+    path = tmp_path / "pictures" / "architecture.svg"
+    path.parent.mkdir()
     path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
     return path
 
@@ -76,7 +77,7 @@ def candidate(arch_id: str = "c0ffee") -> CandidateLog:
         training_seconds=12.5,
         images_seen=60_000,
         history=history(2),
-        artifacts=(),
+        artifacts=None,
     )
 
 
@@ -109,7 +110,7 @@ def children(store: Path, run_id: str) -> list[object]:
 def test_search_holds_rounds_and_rounds_hold_candidates(store: Path, tracker: Tracker, picture: Path) -> None:
     search = tracker.start_search("nesting", SETTINGS, {"folder": "store/searches/digits"})
     round_run = tracker.start_round(search, 3)
-    run = tracker.log_candidate(round_run, replace(candidate(), artifacts=(picture,)))
+    run = tracker.log_candidate(round_run, replace(candidate(), artifacts=picture.parent))
     tracker.update_scores(run, score=0.5, rank=1)
     tracker.log_figures(round_run, {"accuracy": 0.875})
     tracker.end(round_run, "FINISHED")
@@ -388,8 +389,8 @@ def test_full_disk(store: Path, tracker: Tracker, search_run: str) -> None:
 
 
 def test_lost_artifact(tracker: Tracker, search_run: str, tmp_path: Path) -> None:
-    lost = replace(candidate(), artifacts=(tmp_path / "lost.svg",))
-    with pytest.raises(TrackingError, match=r"cannot record the candidate c0ff .*lost\.svg"):
+    lost = replace(candidate(), artifacts=tmp_path / "lost")
+    with pytest.raises(TrackingError, match=r"cannot record the candidate c0ff .*lost"):
         tracker.log_candidate(tracker.start_round(search_run, 1), lost)
 
 
