@@ -50,12 +50,15 @@ def search(space: Space, evaluate: Evaluate, seed: int) -> None:
 
 def tournament(population: Sequence[Member], rng: random.Random) -> Member:
     """Return the best of a few members drawn at random."""
-    losses = [member.losses for member in population]
-    ranks, distances = domination_ranks(losses), crowding(losses)
+    useful = [place for place, member in enumerate(population) if member.losses[0] < 1]
+    losses = [population[place].losses for place in useful]
+    standing = dict(zip(useful, zip(domination_ranks(losses), crowding(losses), strict=True), strict=True))
 
     def order(place: int) -> tuple[float, int, float]:
-        below_floor = max(0.0, losses[place][0] - 1)
-        return below_floor, ranks[place], -distances[place]
+        if place not in standing:
+            return population[place].losses[0], 0, 0.0  # at least 1: after all that are useful
+        rank, distance = standing[place]
+        return 0.0, rank, -distance
 
     return population[min(rng.sample(range(len(population)), TOURNAMENT), key=order)]
 
