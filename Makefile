@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help install export search ui deploy undeploy test check lint types contracts format lock clean
+.PHONY: help install export benchmarks search ui deploy undeploy test check lint types contracts format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,12 @@ export: .venv/.export  ## add to .venv what `memnas export` needs (ONNX Runtime,
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-export.lock
 	touch $@
 
+benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks/search.py compares memnas with (Optuna, Syne Tune)
+
+.venv/.benchmarks: .venv/.installed requirements-benchmarks.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-benchmarks.lock
+	touch $@
+
 search: install  ## run the search of params.yaml to its report, or go on where it stopped
 	$(BIN)/memnas search --resume
 
@@ -43,7 +49,7 @@ deploy: install  ## start a Prefect server and a worker that runs memnas-search/
 undeploy:  ## stop what `make deploy` started
 	scripts/undeploy.sh
 
-test: install export  ## run all tests, or ARGS="tests/core -k name"
+test: install export benchmarks  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
 	$(BIN)/pytest $(ARGS)
 
@@ -63,7 +69,7 @@ format: install  ## apply ruff's fixes and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:  ## pin both locks anew; ARGS="--upgrade-package NAME" moves a pin
+lock:  ## pin all locks anew; ARGS="--upgrade-package NAME" moves a pin
 	scripts/lock.sh $(ARGS)
 
 clean:  ## remove caches; .venv and store stay

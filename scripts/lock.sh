@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed; and
-# requirements-export.lock: the same with the extra `export`, which is large and optional.
+# requirements-export.lock and requirements-benchmarks.lock: the same with the extra `export` or `benchmarks`, which
+# are optional. Both fit into one environment.
 # Pins that still fit stay; `scripts/lock.sh --upgrade-package NAME` moves one, `--upgrade` all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,3 +21,5 @@ compile() {
 }
 compile requirements.lock "$@"
 compile requirements-export.lock --extra export --constraints requirements.lock
+compile requirements-benchmarks.lock --extra benchmarks --constraints requirements.lock \
+    --constraints requirements-export.lock
