@@ -4,11 +4,10 @@ For each number of cells, bases of that size come from seeded random walks of gr
 is `generate` and then `measure` (weights and the peak under every convention) for each candidate. Caches
 start empty for each base, as in a search's first round; CPU seconds of this process are counted.
 
-Run: python benchmarks/generation.py --output benchmarks/generation.md
+Run: python -m benchmarks.generation --output benchmarks/results/generation.md
 """
 
 import os
-import platform
 import random
 import shlex
 import statistics
@@ -21,8 +20,9 @@ from typing import NamedTuple
 
 import click
 
-from memnas_core import architecture, block_arena, measure
+from memnas_core import architecture, block_arena, graph, measure
 from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Branch, Cell, Combiner
+from memnas_core.environment import machine, versions
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import (
     Move,
@@ -34,6 +34,7 @@ from memnas_core.grow_trim import (
     seed_architecture,
     trims,
 )
+from memnas_core.storage import write_text
 
 STRIDES = (1, 2, 1, 2, 1)
 FILTERS = 16
@@ -74,6 +75,9 @@ def run_round(base: Architecture) -> Round:
     """Generate and measure all candidates of a base, with empty caches."""
     caches = (
         architecture._block_code,
+        architecture._canonical_block,
+        graph.branch_weights,
+        measure._projection_weights,
         measure._cell_figures,
         measure._block_peaks,
         measure._end_peaks,
@@ -94,10 +98,10 @@ def report(sizes: list[int], bases: int, seed: int) -> Iterator[str]:
     """Yield the lines of the report, in Markdown."""
     yield "# Generating and measuring a round"
     yield ""
-    yield f"- command: `{shlex.join(['python', *sys.argv])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    yield f"- machine: {_cpu_model()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"
-    yield f"- Python {platform.python_version()}"
+    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.generation', *sys.argv[1:]])}`"
+    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
+    yield f"- machine: {machine()}, load {os.getloadavg()[0]:.1f} at the start"
+    yield f"- versions: python {dict(versions())['python']}"
     yield f"- n: {bases} random bases a row (seed {seed}), 5 blocks, one process; caches start empty"
     yield "- means over the bases, for the rate also the least and the largest; seconds are CPU seconds"
     yield ""
@@ -114,15 +118,6 @@ def report(sizes: list[int], bases: int, seed: int) -> Iterator[str]:
         )
 
 
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
 @click.command(help="Print candidates a second for generating and measuring a round.")
 @click.option("--cells", multiple=True, type=click.IntRange(1), default=(1, 2, 3, 4, 5, 6, 8), show_default=True)
 @click.option("--bases", type=click.IntRange(1), default=5, show_default=True, help="Random bases a row.")
@@ -135,7 +130,7 @@ def main(cells: tuple[int, ...], bases: int, seed: int, output: Path | None) -> 
         print(line, flush=True)
         lines.append(line)
     if output is not None:
-        output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(output, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ WEIGHTS_FILE = "weights.safetensors"
 PROGRESS_SECONDS = 0.25
 
 _DECIDING_MODULES = (
+    "dataflow.py",
     "graph.py",
     "heritage.py",
     "inheritance.py",

@@ -58,6 +58,28 @@ def random_walks(seed: int, count: int, moves: int = 10) -> Iterator[Architectur
         yield random_walk(rng, rng.randint(0, moves), strides, filters=rng.choice((1, 3, 4, 8)))
 
 
+def tangled(rng: random.Random, cells: int) -> Architecture:
+    """Return a network whose first block has cells that read any before them and leave it only if nothing reads them.
+
+    Where most cells are in the block's output, which `random_walks` favours, tensors live to the block's end in any
+    order, and the given order can hardly be beaten.
+    """
+    drawn = [
+        Cell(
+            Branch(rng.randrange(n + 1), rng.choice(GROWABLE_OPERATIONS)),
+            Branch(rng.randrange(n + 1), rng.choice(GROWABLE_OPERATIONS)),
+            rng.choice(list(Combiner)),
+            included=False,
+        )
+        for n in range(cells)
+    ]
+    read = {branch.input for cell in drawn for branch in cell.branches}
+    block = Block(tuple(cell._replace(included=n not in read) for n, cell in enumerate(drawn, start=1)), 1)
+    return Architecture(
+        (block, Block((Cell(Branch(0, GROWABLE_OPERATIONS[0]), None, Combiner.SUM, included=True),), 2)), 4
+    )
+
+
 def shuffled_block(rng: random.Random, block: Block) -> Block:
     """Return an isomorphic block: cells in another valid order, branches swapped at random."""
     left = list(range(1, len(block.cells) + 1))

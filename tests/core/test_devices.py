@@ -15,9 +15,21 @@ def test_every_row_has_limits_and_a_source() -> None:
         assert all(limit >= 64 * 1024 for limit in limits if limit is not None)
 
 
-def test_two_rows_as_their_datasheets_print_them() -> None:
-    assert (devices()["stm32f746"].max_param_bytes, devices()["stm32f746"].max_activation_bytes) == (
-        1024 * 1024,
-        320 * 1024,
-    )
-    assert devices()["rp2040"].max_activation_bytes == 264 * 1024
+def test_microcontrollers_as_their_makers_print_them() -> None:
+    """Flash and RAM in KB of 1,024 bytes, as the sources print them."""
+    printed = {
+        "stm32f411": (512, 128),
+        "stm32f746": (1024, 240 + 16 + 64),  # SRAM1, SRAM2, DTCM
+        "nrf52840": (1024, 256),
+        "rp2040": (2 * 1024, 4 * 64 + 2 * 4),  # six banks
+        "esp32": (4 * 1024, 520),
+    }
+    found = {name: device for name, device in devices().items() if device.max_total_bytes is None}
+    assert found.keys() == printed.keys()
+    for name, (flash, ram) in printed.items():
+        assert (found[name].max_param_bytes, found[name].max_activation_bytes) == (flash * 1024, ram * 1024), name
+
+
+def test_phones_have_the_caches_of_their_processors() -> None:
+    total = {name: device.max_total_bytes for name, device in devices().items() if device.max_total_bytes is not None}
+    assert total == {"iphone6": (1 + 4) * 2**20, "pixel1": (1024 + 512) * 2**10, "note8": 2 * 2**20}

@@ -113,7 +113,9 @@ from memnas_core import jobs
 assert Path(jobs.__file__).is_relative_to(sys.argv[1]), jobs.__file__
 job = pickle.loads(Path(sys.argv[1], "job").read_bytes())
 keys = [job.key]
-for name in ("errors.py", "training.py", "graph.py", "network.py", "data/augmentation.py"):
+training = ("training.py", "graph.py", "network.py", "data/augmentation.py")
+order = ("running_order.py", "memory.py", "order_search.py", "dataflow.py")
+for name in ("errors.py", *training, *order):
     with Path(sys.argv[1], "memnas_core", name).open("a") as file:
         file.write("# changed")
     jobs.training_version.cache_clear()
@@ -125,7 +127,7 @@ print(*keys)
     output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     own, harmless, *others = output.split()
     assert own == harmless == job.key
-    assert len({own, *others}) == 5
+    assert len({own, *others}) == 9
 
 
 def test_candidate_seeds() -> None:

@@ -9,7 +9,9 @@ from torch import nn
 from memnas_core.architecture import Architecture
 from memnas_core.graph import Graph, Layer, LayerKind, Shape, lower
 from memnas_core.grow_trim import apply, edge_cuts, growths, seed_architecture, trims
-from memnas_core.network import Network, build_network
+from memnas_core.network import Network, _module, build_network
+from memnas_core.running_order import best_order
+from tests.core.random_architectures import tangled
 
 
 def random_walk(rng: random.Random, moves: int, filters: int, strides: tuple[int, ...]) -> Architecture:
@@ -127,3 +129,26 @@ def test_layers_run_in_the_order_that_needs_least_memory_and_weights_do_not_depe
     second = nn.Conv2d(3, 9, 1, bias=False)
     assert torch.equal(network.layers["wide_a"][0].weight, first.weight)
     assert torch.equal(network.layers["wide_b"][0].weight, second.weight)
+
+
+def test_running_in_the_best_order_changes_no_weight_no_name_and_no_score() -> None:
+    """Networks against the same layers, drawn and run in the plain order."""
+    rng = random.Random(5)
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    reordered = 0
+    for architecture in (tangled(rng, 6) for _ in range(20)):
+        graph = lower(architecture, Shape(3, 8, 8), classes=10)
+        network = build_network(graph, seed=7)
+        torch.manual_seed(7)
+        plain = Network(graph, network.least, nn.ModuleDict({layer.name: _module(layer) for layer in graph.layers}))
+        assert list(network.state_dict()) == list(plain.state_dict())
+        for name, tensor in plain.state_dict().items():
+            assert torch.equal(network.state_dict()[name], tensor), name
+        ran: list[str] = []
+        for name, layer in network.layers.items():
+            layer.register_forward_hook(lambda *_, name=name, ran=ran: ran.append(name))
+        assert torch.equal(network.train()(images), plain.train()(images))
+        assert tuple(ran) == best_order(graph)[1].order
+        assert torch.equal(network.eval()(images), plain.eval()(images)), "batch norms have seen the same"
+        reordered += ran != [layer.name for layer in graph.layers]
+    assert reordered > 5  # else the plain order would do

@@ -4,13 +4,12 @@ from itertools import permutations
 
 import pytest
 
-from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Block, Branch, Cell, Combiner
 from memnas_core.errors import GraphError
 from memnas_core.graph import IMAGE, Graph, Layer, LayerKind, Shape, lower
 from memnas_core.measure import measure
 from memnas_core.memory import least_peak, lifetimes
 from memnas_core.running_order import best_order
-from tests.core.random_architectures import random_walk, random_walks
+from tests.core.random_architectures import random_walk, random_walks, tangled
 
 
 def _layer(name: str, inputs: tuple[str, ...], channels: int) -> Layer:
@@ -59,33 +58,11 @@ def test_is_the_least_of_all_orders() -> None:
     assert best_order(FORK, element_bytes=1)[1].bytes == min(peaks)
 
 
-def _tangled(rng: random.Random, cells: int) -> Architecture:
-    """Return a block of cells that read any of those before them and are in the output only if nothing reads them.
-
-    Where most cells are in the block's output, which `random_walks` favours, tensors live to the block's end in any
-    order, and the given order can hardly be beaten.
-    """
-    drawn = [
-        Cell(
-            Branch(rng.randrange(n + 1), rng.choice(GROWABLE_OPERATIONS)),
-            Branch(rng.randrange(n + 1), rng.choice(GROWABLE_OPERATIONS)),
-            rng.choice(list(Combiner)),
-            included=False,
-        )
-        for n in range(cells)
-    ]
-    read = {branch.input for cell in drawn for branch in cell.branches}
-    block = Block(tuple(cell._replace(included=n not in read) for n, cell in enumerate(drawn, start=1)), 1)
-    return Architecture(
-        (block, Block((Cell(Branch(0, GROWABLE_OPERATIONS[0]), None, Combiner.SUM, included=True),), 2)), 4
-    )
-
-
 def test_random_networks_need_what_the_whole_search_and_the_block_figures_say() -> None:
     side = Shape(3, 16, 16)
     improved = 0
     rng = random.Random(5)
-    for architecture in (*random_walks(seed=5, count=20), *(_tangled(rng, 6) for _ in range(40))):
+    for architecture in (*random_walks(seed=5, count=20), *(tangled(rng, 6) for _ in range(40))):
         graph = lower(architecture, side, 10)
         ordered, least = best_order(graph)
         sizes = graph.sizes(4)
