@@ -97,7 +97,16 @@ class Running:
         return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
     def left_over(self) -> list[int]:
-        """Return the processes of the search's session that still live."""
+        """Return the processes of the search's session that still live after a few seconds.
+
+        multiprocessing's resource tracker leaves when its parent is gone, for which a loaded machine needs a moment.
+        """
+        deadline = time.monotonic() + 3
+        while (found := self._living()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
+
+    def _living(self) -> list[int]:
         return [
             process.pid
             for process in psutil.process_iter()
