@@ -77,6 +77,15 @@ def test_random_networks_need_what_the_whole_search_and_the_block_figures_say() 
     assert improved > 5  # else this test would not tell the best order from the given one
 
 
+@pytest.mark.parametrize("cells", [8, 10, 14])
+def test_exact_for_blocks_larger_than_any_settings_allow(cells: int) -> None:
+    rng = random.Random(cells)
+    for _ in range(20):
+        _, least = best_order(lower(tangled(rng, cells), Shape(3, 16, 16), 10))
+        assert least.exact
+        assert least.bytes == least.lower_bound
+
+
 def test_keeps_a_given_order_that_is_as_good() -> None:
     graph = lower(random_walk(random.Random(1), 0), Shape(1, 8, 8), 4)
     ordered, _ = best_order(graph)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 from xml.etree import ElementTree
@@ -32,7 +33,7 @@ from memnas_core.block_arena import ARENA
 from memnas_core.errors import InputError, StorageError
 from memnas_core.graph import Shape, lower
 from memnas_core.measure import measure
-from memnas_core.memory import peaks
+from memnas_core.memory import least_peak, peaks
 from memnas_core.network import build_network
 from memnas_core.parameters import parameter_bytes
 from memnas_core.running_order import best_order
@@ -144,6 +145,23 @@ def test_the_text_shows_figures_and_defaults(architecture_file: Path) -> None:
         assert f"{count:,}" in result.stdout
     assert "at the peak under sequential" in result.stdout
     assert "8×16×16" in result.stdout
+
+
+def test_where_minimum_is_not_exact_the_bound_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two branches need 4,608 bytes in the best order; a search that may look at nothing can only bound that."""
+    module = f"branches_{uuid4().hex}"
+    (tmp_path / f"{module}.py").write_text(re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)[1])
+    monkeypatch.chdir(tmp_path)
+    target = (f"{module}:Branches", "--input", "1,16,16", "--activation-bytes", "int8")
+    assert "minimum is exact: no order of the layers needs less" in run(*target).stdout
+
+    monkeypatch.setattr("memnas_core.memory_report.least_peak", partial(least_peak, state_limit=0))
+    found = document(*target)
+    # the image beside a wide layer, in any order
+    assert 256 * (1 + 16) <= found["minimum_lower_bound_bytes"] < found["peaks"]["minimum_bytes"]
+    assert found["minimum_exact"] is False
+    bound = f"{found['minimum_lower_bound_bytes']:,}"
+    assert f"minimum is the best order found; no order needs less than {bound} bytes" in run(*target).stdout
 
 
 def test_unread_parameters_are_told() -> None:
