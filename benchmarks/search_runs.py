@@ -17,6 +17,7 @@ from benchmarks.search_methods import evolution, moasha, nsga2, product, random_
 from benchmarks.search_methods.interface import Method, SpentError
 from benchmarks.search_methods.tally import Row, Tally
 from benchmarks.search_methods.trainer import Task, Trainer
+from experiments.code_version import code_version
 from memnas_core.config import Settings, load_settings
 from memnas_core.environment import machine, versions
 from memnas_core.jobs import training_version
@@ -66,13 +67,18 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Digest of the settings that decide its result: a peer's depends on none of memnas's own."""
+        """Digest of what decides its result: of memnas's own settings and code a peer's depends on none.
+
+        Nor does it on the trainer's code, whose digest is noted: remove the runs where it began to train otherwise.
+        """
         settings = self.settings.as_dict()
         search = self.settings.search
         if self.method in PEERS:
             settings = {name: settings[name] for name in ("data", "network", "objective", "training")}
             settings |= {"seeds": search.seed_cells, "max_cells": search.max_cells}
-        deciding = [settings, PRODUCTS.get(self.method), TRAININGS]
+        deciding: list[object] = [settings, PRODUCTS.get(self.method), TRAININGS]
+        if self.method in PRODUCTS:
+            deciding.append(code_version("search"))
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
