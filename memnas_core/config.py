@@ -101,7 +101,7 @@ class SearchSettings:
         seed: Decides every random choice of the search.
         moves: `grow` leaves the paper's trimming out, to show what it is worth.
         selection: Who chooses the candidates that are trained: the controller, or `random` to show what it is worth;
-            then none is trained.
+            then none is trained, and with `aim: front` all candidates are taken to be as accurate as their bases.
         aim: What the search looks for. `front`: the whole Pareto front; every network on it is a base, and candidates
             rank by the area that they would add (`memnas_core.front_search`). `score`: one network, as in the paper;
             each round starts from the winner of the last, and candidates rank by Eq. 4.

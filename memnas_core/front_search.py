@@ -121,7 +121,7 @@ class Neighbourhoods:
                 if candidate.arch_id not in known and candidate.arch_id not in found:
                     found[candidate.arch_id] = replace(candidate, round=number), memory
         moves = [around.counts for around in every]
-        grown, trimmed, cut = (sum(getattr(m, kind) for m in moves) for kind in ("grown", "trimmed", "cut"))
+        grown, trimmed, cut = sum(m.grown for m in moves), sum(m.trimmed for m in moves), sum(m.cut for m in moves)
         invalid = sum(m.invalid for m in moves)
         single = sum(_way(candidate) is not _Way.TRIMMED_DEEPLY for candidate, _ in found.values())
         counts = MoveCounts(grown, trimmed, cut, invalid, grown + trimmed + cut - invalid - single)

@@ -127,7 +127,7 @@ class TrainingRecord:
         device: Where it ran.
         message: What went wrong, in words; empty when nothing did.
         history: One line for each epoch.
-        key: Of the training, under which its weights are; of the last one where records are joined.
+        key: Of the training, under which its weights are; of the best one where records are joined.
     """
 
     arch_id: str

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 512
 
-STATISTICS_IMAGES = 1024
-STATISTICS_BATCH = 256
+STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 256
+"""Training images on which statistics of batch norms are measured, and how many at a time."""
 
 DIVERGED_LOSS = 3.0
 """A candidate is given up when an epoch's mean loss exceeds so many times that of guessing evenly."""
@@ -205,7 +205,10 @@ def measure_statistics(network: nn.Module, dataset: Dataset, augment: Augmentati
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over batches
     network.train()
-    chosen = torch.randperm(len(dataset.train.labels), generator=generator)[:STATISTICS_IMAGES]
+    count = min(STATISTICS_IMAGES, len(dataset.train.labels))
+    if count > STATISTICS_BATCH:
+        count -= count % STATISTICS_BATCH  # a plain mean wants equal batches, and a batch norm more than one image
+    chosen = torch.randperm(len(dataset.train.labels), generator=generator)[:count]
     pixels = from_dlpack(dataset.train.images)
     for part in chosen.split(STATISTICS_BATCH):
         network(augment.normalise(pixels[part]).contiguous(memory_format=torch.channels_last))

@@ -20,7 +20,7 @@ from memnas_core.errors import SettingsError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.network import Network, build_network
-from memnas_core.training import TrainingProgress, accuracy, choose_device, train
+from memnas_core.training import TrainingProgress, accuracy, choose_device, measure_statistics, train
 
 PLAIN = TrainingSettings(
     epochs=1,
@@ -342,3 +342,18 @@ def test_the_images_are_not_changed() -> None:
     before = data.train.images.copy()
     train(Watching(), data, replace(PLAIN, crop_padding=1, cutout_size=1), 0)
     assert np.array_equal(data.train.images, before)
+
+
+def test_statistics_are_measured_on_equal_batches(digits: Dataset) -> None:
+    """Of 257 images one would be left over, and a batch norm over a single pixel of a single image fails."""
+    data = small(digits, 257)
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1))
+    batches: list[int] = []
+    network.register_forward_pre_hook(lambda _module, inputs: batches.append(len(inputs[0])))
+    augment = Augmentation(data.info, PLAIN, torch.device("cpu"))
+    measure_statistics(network, data, augment, torch.Generator().manual_seed(0))
+    assert batches == [256]
+    chosen = torch.randperm(257, generator=torch.Generator().manual_seed(0))[:256]
+    means = augment.normalise(torch.from_numpy(data.train.images[chosen.numpy()])).mean(dim=(2, 3))
+    assert torch.allclose(network[1].running_mean, means.mean(0), atol=1e-5)
+    assert network[1].momentum == 0.1
