@@ -6,9 +6,19 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from memnas_core.grow_trim import MoveCounts
 from memnas_core.jobs import TrainingRecord, joined
-from memnas_core.records import CandidateRow
 from memnas_core.search import Contender, Ranking
-from tasks.round_steps import generate, log, rank, record, register_winner, rerank, select, train, update_controller
+from tasks.round_steps import (
+    RoundRows,
+    generate,
+    log,
+    rank,
+    record,
+    register_winner,
+    rerank,
+    select,
+    train,
+    update_controller,
+)
 from tasks.session import Search
 
 # Threads only wait for worker processes. More threads than workers keep those busy while a finished candidate is
@@ -28,10 +38,10 @@ def search_round(search: Search, number: int) -> None:
     generation = generate(search, number)
     ranking = rank(search, generation, number)
     records = _train_top(search, ranking, number)
-    rows = rerank(search, ranking, records, number)
-    search.accept(rows)
+    reranked = rerank(search, ranking, records, number)
+    search.accept(reranked.rows)
     search.controller = update_controller(search)
-    _close(search, number, ranking, rows, records)
+    _close(search, number, ranking, reranked, records)
     registering.result()
 
 
@@ -40,10 +50,10 @@ def seed_round(search: Search) -> None:
     """Train the networks that the first round grows and trims."""
     ranking = Ranking(search.seeds, MoveCounts(0, 0, 0, 0, 0))
     records = _train_top(search, ranking, number=0)
-    rows = rerank(search, ranking, records, number=0)
-    search.accept(rows)
+    reranked = rerank(search, ranking, records, number=0)
+    search.accept(reranked.rows)
     search.controller = update_controller(search)
-    _close(search, 0, ranking, rows, records)
+    _close(search, 0, ranking, reranked, records)
 
 
 def _train_top(search: Search, ranking: Ranking, number: int) -> list[TrainingRecord]:
@@ -80,10 +90,10 @@ def _close(
     search: Search,
     number: int,
     ranking: Ranking,
-    rows: tuple[CandidateRow, ...],
+    reranked: RoundRows,
     records: list[TrainingRecord],
 ) -> None:
     """Put the round on disk and show what it chose."""
-    summary = record(search, number, ranking, rows, records)
+    summary = record(search, number, ranking, reranked, records)
     search.close_round(summary)
     search.display.end_round(summary)

@@ -29,6 +29,13 @@ from tasks.workers import WorkerLostError
 TRAINING_ATTEMPTS = 2
 
 
+class RoundRows:
+    """A re-ranked round's table. A plain class for the reason that `memnas_core.search.Ranking` is one."""
+
+    def __init__(self, rows: tuple[CandidateRow, ...]) -> None:
+        self.rows = rows
+
+
 @task(cache_policy=NO_CACHE)
 def generate(search: Search, number: int) -> Generation:
     """Grow and trim the bases, measure every candidate, and keep those within the budget."""
@@ -93,13 +100,11 @@ def log(search: Search, contender: Contender, record: TrainingRecord) -> None:
 
 
 @task(cache_policy=NO_CACHE)
-def rerank(
-    search: Search, ranking: Ranking, records: Sequence[TrainingRecord], number: int
-) -> tuple[CandidateRow, ...]:
+def rerank(search: Search, ranking: Ranking, records: Sequence[TrainingRecord], number: int) -> RoundRows:
     """Score the trained candidates with their measured accuracy, the best first."""
     base = search.base if number > 0 else None
     by_id = {record.arch_id: record for record in records}
-    return steps.rerank(ranking, by_id, base, search.settings.objective, search.front)
+    return RoundRows(steps.rerank(ranking, by_id, base, search.settings.objective, search.front))
 
 
 @task(cache_policy=NO_CACHE)
@@ -120,10 +125,11 @@ def record(
     search: Search,
     number: int,
     ranking: Ranking,
-    rows: Sequence[CandidateRow],
+    reranked: RoundRows,
     records: Sequence[TrainingRecord],
 ) -> RoundSummary:
     """Put the round into MLflow, its table and weights on disk, and those under DVC."""
+    rows = reranked.rows
     log_round(search, number, rows)
     summary = steps.summarise(
         number, search.base_before, search.base, ranking.counts, rows, records, search.mark, time.time()
