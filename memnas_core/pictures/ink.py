@@ -1,13 +1,14 @@
-"""Diagrams written as SVG directly: boxes, lines, dots and words on a sheet.
+"""Diagrams written as SVG directly: boxes, lines, circles and words on a sheet.
 
-One is made for every candidate that is trained; matplotlib takes 50 times as long for its words and boxes.
+Two are made for every candidate that is trained; matplotlib takes 50 times as long for its words and boxes.
 """
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
-from memnas_core.pictures.look import INK, SMALL_SIZE, SOFT
+from memnas_core.pictures.look import ACCENT, BLUE, FAINT, INK, SMALL_SIZE, SOFT
 from memnas_core.pictures.svg import element, root, text_of
 
 Point = tuple[float, float]
@@ -28,6 +29,16 @@ class Kind(StrEnum):
     LAYERS = "layers"
     CUT = "cut"
     JOINS = "joins"
+    BANDS = "bands"
+    GRID = "grid"
+    BARS = "bars"
+    GENERATED = "generated"
+    DELETED = "deleted"
+    MEMORY = "memory"
+    OUTLINE = "outline"
+    PEAK = "peak"
+    AXES = "axes"
+    KEY = "key"
 
 
 class _Pen(NamedTuple):
@@ -45,6 +56,16 @@ _PENS = {
     Kind.LAYERS: _Pen(0.6),
     Kind.CUT: _Pen(0.6, SOFT, "3 2"),
     Kind.JOINS: _Pen(0.8, INK),
+    Kind.BANDS: _Pen(0.0, "none"),
+    Kind.GRID: _Pen(0.5, FAINT),
+    Kind.BARS: _Pen(1.0),
+    Kind.GENERATED: _Pen(1.0),
+    Kind.DELETED: _Pen(1.0),
+    Kind.MEMORY: _Pen(0.0, "none"),
+    Kind.OUTLINE: _Pen(1.0, BLUE),
+    Kind.PEAK: _Pen(0.8, ACCENT, "3.2 2.4"),
+    Kind.AXES: _Pen(0.7),
+    Kind.KEY: _Pen(1.0),
 }
 
 
@@ -94,10 +115,38 @@ class Ink:
         if tip:
             text_of(element("title", {}, box), tip)
 
-    def line(self, kind: Kind, *points: Point) -> None:
-        """Add a line through some points."""
-        path = " ".join(f"{_points(x)},{_points(y)}" for x, y in points)
-        element("polyline", {"points": path}, self._groups[kind])
+    def line(
+        self, kind: Kind, *points: Point, color: str | None = None, width: float | None = None, tip: str = ""
+    ) -> None:
+        """Add a line through some points.
+
+        Args:
+            kind: Gives colour and width where they are not given.
+            points: The points.
+            color: Of the line.
+            width: Of the line, in points.
+            tip: Appears when the pointer rests on it.
+        """
+        attributes = {"points": _path(points)}
+        if color is not None:
+            attributes["stroke"] = color
+        if width is not None:
+            attributes["stroke-width"] = f"{width:.2f}"
+        line = element("polyline", attributes, self._groups[kind])
+        if tip:
+            text_of(element("title", {}, line), tip)
+
+    def area(self, kind: Kind, points: Sequence[Point], fill: str) -> None:
+        """Add what a line through some points encloses."""
+        element("polygon", {"points": _path(points), "fill": fill}, self._groups[kind])
+
+    def circle(
+        self, kind: Kind, x: float, y: float, diameter: float, edge: str, fill: str = "white", width: float = 1.0
+    ) -> None:
+        """Add a circle; its diameter and the width of its edge are in points."""
+        place = {"cx": _points(x), "cy": _points(y), "r": f"{diameter / 2:.2f}"}
+        look = {"fill": fill, "stroke": edge, "stroke-width": f"{width:.2f}"}
+        element("circle", place | look, self._groups[kind])
 
     def dot(self, x: float, y: float) -> None:
         """Add a dot."""
@@ -112,16 +161,19 @@ class Ink:
         color: str = INK,
         align: Align = "left",
         weight: Literal["normal", "bold"] = "normal",
+        is_upwards: bool = False,
     ) -> None:
-        """Add words whose middle has the height `y`."""
+        """Add words whose middle has the height `y`, or with `is_upwards`, of words that run upwards, the place `x`."""
         look = {
-            "font-size": f"{size}",
+            "font-size": f"{round(size, 2)}",
             "fill": color,
             "text-anchor": _ANCHORS[align],
             "font-weight": weight,
         }
         group = self._words.setdefault(tuple(look.values()), element("g", look))
         place = {"x": _points(x), "y": f"{72 * y + _BASELINE * size:.1f}"}
+        if is_upwards:
+            place["transform"] = f"rotate(-90 {_points(x)} {_points(y)})"
         text_of(element("text", place, group), words)
 
     def svg(self, width: float, height: float, label: str) -> str:
@@ -136,6 +188,10 @@ class Ink:
         sheet.extend(group for group in self._groups.values() if len(group))
         sheet.extend(self._words.values())
         return ElementTree.tostring(sheet, encoding="unicode")
+
+
+def _path(points: Iterable[Point]) -> str:
+    return " ".join(f"{_points(x)},{_points(y)}" for x, y in points)
 
 
 def _points(inches: float) -> str:

@@ -3,16 +3,13 @@
 Source: Figure 3. A filled circle is a tensor's generation, a hollow one its deletion; the last row is memory.
 """
 
+import math
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from typing import NamedTuple
 
 from memnas_core.memory import Lifetime, LifetimeTable
-from memnas_core.pictures.canvas import add_key, inner_axes, picture, plain, sheet, shortened
+from memnas_core.pictures.canvas import plain, shortened
+from memnas_core.pictures.ink import Ink, Kind
 from memnas_core.pictures.look import (
     ACCENT,
     ACCENT_PALE,
@@ -26,7 +23,6 @@ from memnas_core.pictures.look import (
     TEXT_SIZE,
     TITLE_SIZE,
 )
-from memnas_core.pictures.svg import Tips
 from memnas_core.pictures.values import byte_unit, shown_bytes
 
 TALLEST_ROW, LOWEST_LABELLED_ROW, LOWEST_ROW = 0.24, 0.084, 0.02  # inches
@@ -35,6 +31,9 @@ MEMORY_HEIGHT = 1.25
 HEAD, GAP, FOOT = 0.62, 0.12, 0.5
 NAME_LENGTH = 34
 STEPS_WITH_FIGURES = 16
+LETTER = 0.62  # width of a letter, in its height
+HEADROOM = 1.28  # height of the axes of memory in peaks: the peak is written above its line
+TICK = 0.05
 
 
 def lifetime_svg(table: LifetimeTable, title: str) -> str:
@@ -47,55 +46,81 @@ def lifetime_svg(table: LifetimeTable, title: str) -> str:
         table: The lifetimes; it has at least one tensor.
         title: Stands above the plot.
     """
-    pitch = _row_height(len(table.rows))
-    rows_height = max(pitch * len(table.rows), 0.5)
-    height = HEAD + rows_height + GAP + MEMORY_HEIGHT + FOOT
+    plot = _plot(table)
+    ink = Ink()
+    ink.write(0.12, 0.22, plain(title), TITLE_SIZE, weight="bold")
+    _add_key(ink)
+    _draw_bars(ink, table, plot)
+    _draw_memory(ink, table, plot)
     label = plain(f"{title}: lifetimes of {len(table.rows)} tensors, peak {table.peak} bytes")
-    return picture(CHART_WIDTH, height, label, lambda figure: _draw(figure, table, title, pitch, rows_height))
+    return ink.svg(CHART_WIDTH, plot.bottom + FOOT, label)
+
+
+class _Plot(NamedTuple):
+    """Where things stand, in inches.
+
+    Attributes:
+        pitch: Height of a tensor's row.
+        left: Where the first step begins.
+        step: Width of a step.
+        steps: Their number.
+        peak_step: The first step at the peak.
+        top: Upper end of the rows.
+        rows_end: Lower end of the rows.
+        bottom: Lower end of the memory.
+        labels: Words of each row.
+        size: Their font size, in points.
+    """
+
+    pitch: float
+    left: float
+    step: float
+    steps: int
+    peak_step: int
+    top: float
+    rows_end: float
+    bottom: float
+    labels: tuple[str, ...]
+    size: float
+
+    @property
+    def right(self) -> float:
+        """Where the axes end, a little right of the last step."""
+        return self.left + self.step * self.steps + 0.1
+
+    def x(self, time: float) -> float:
+        """Return where a step begins."""
+        return self.left + (time - 1) * self.step
+
+    def y(self, place: int) -> float:
+        """Return the middle of a row."""
+        return self.top + (place + 0.5) * self.pitch
+
+
+def _plot(table: LifetimeTable) -> _Plot:
+    pitch = _row_height(len(table.rows))
+    size = min(TEXT_SIZE, max(pitch, LOWEST_LABELLED_ROW) * 72 * 0.92)
+    labels = tuple(_label(row) for row in table.rows)
+    left, step = _scale(table, [len(label) * LETTER * size / 72 + pitch * 0.5 + 0.06 for label in labels])
+    rows_end = HEAD + max(pitch * len(table.rows), 0.5)
+    return _Plot(
+        pitch=pitch,
+        left=left,
+        step=step,
+        steps=len(table.profile),
+        peak_step=table.profile.index(table.peak) + 1,
+        top=HEAD,
+        rows_end=rows_end,
+        bottom=rows_end + GAP + MEMORY_HEIGHT,
+        labels=labels,
+        size=size,
+    )
 
 
 def _row_height(count: int) -> float:
     if count * LOWEST_LABELLED_ROW <= 1.6 * ROWS_HEIGHT:
         return min(TALLEST_ROW, max(LOWEST_LABELLED_ROW, ROWS_HEIGHT / count))
     return max(LOWEST_ROW, 1.6 * ROWS_HEIGHT / count)
-
-
-def _draw(figure: Figure, table: LifetimeTable, title: str, pitch: float, rows_height: float) -> Tips:
-    peak_step = table.profile.index(table.peak) + 1
-    size = min(TEXT_SIZE, max(pitch, LOWEST_LABELLED_ROW) * 72 * 0.92)
-    labels = [_label(row) for row in table.rows]
-    margin, step = _scale(table, [len(label) * 0.62 * size / 72 + pitch * 0.5 + 0.06 for label in labels])
-    end = len(table.profile) + 1
-    width = step * (end - 1) + 0.1
-
-    page = sheet(figure)
-    page.text(0.12, 0.22, plain(title), size=TITLE_SIZE, weight="bold", va="center")
-    add_key(figure, _key(), 0.37)
-
-    bars = inner_axes(figure, margin, HEAD, width, rows_height)
-    memory = inner_axes(figure, margin, HEAD + rows_height + GAP, width, MEMORY_HEIGHT)
-    for axes in (bars, memory):
-        axes.set_xlim(1, end + 0.1 / step)
-        axes.axvspan(peak_step, peak_step + 1, color=ACCENT_PALE, lw=0, zorder=0)
-        axes.set_xticks(_ticks(end - 1))
-        axes.grid(axis="x")
-    tips = _draw_bars(bars, table, peak_step, pitch)
-    for place, label in zip(_labelled(table.rows, peak_step, pitch), labels, strict=True):
-        if place is not None:
-            row = table.rows[place]
-            bars.annotate(
-                label,
-                (row.born, place),
-                xytext=(-pitch * 72 * 0.35 - 3, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center_baseline",
-                size=size,
-                color=INK if row.born <= peak_step <= row.last else SOFT,
-                annotation_clip=False,
-            )
-    _draw_memory(memory, table, peak_step, step)
-    return tips
 
 
 def _ticks(steps: int) -> list[int]:
@@ -122,51 +147,49 @@ def _scale(table: LifetimeTable, label_widths: Sequence[float]) -> tuple[float, 
     return margin, (CHART_WIDTH - 0.3 - margin) / len(table.profile)
 
 
-def _key() -> list[Line2D]:
-    return [
-        Line2D([], [], ls="none", marker="o", ms=5, mfc=INK, mec=INK, label="generated"),
-        Line2D([], [], ls="none", marker="o", ms=5, mfc="white", mec=INK, label="deleted"),
-        Line2D([], [], color=ACCENT, lw=4, solid_capstyle="butt", label="in memory at the peak"),
-        Line2D([], [], color=BLUE, lw=4, solid_capstyle="butt", label="other; the thicker, the more bytes"),
-    ]
-
-
-def _draw_bars(axes: Axes, table: LifetimeTable, peak_step: int, pitch: float) -> Tips:
-    rows, end = table.rows, len(table.profile) + 1
-    largest = max((row.bytes for row in rows), default=0) or 1
-    colors = [ACCENT if row.born <= peak_step <= row.last else BLUE for row in rows]
-    points = pitch * 72
-    circle = min(points * 0.62, 8.5)
-    bars = LineCollection(
-        [[(row.born, place), (row.last + 1, place)] for place, row in enumerate(rows)],
-        colors=colors,
-        linewidths=[circle * (0.12 + 0.5 * row.bytes / largest) for row in rows],
-        capstyle="butt",
-        gid="bars",
-    )
-    axes.add_collection(bars, autolim=False)
-    deleted = [place for place, row in enumerate(rows) if row.last + 1 < end]  # the others stay to the end
-    for gid, x, places, is_filled in (
-        ("generated", [row.born for row in rows], list(range(len(rows))), True),
-        ("deleted", [rows[place].last + 1 for place in deleted], deleted, False),
+def _add_key(ink: Ink) -> None:
+    """Say in one line what marks and colours mean."""
+    x, y = 0.12, 0.415
+    for words, color, fill in (
+        ("generated", INK, INK),
+        ("deleted", INK, "white"),
+        ("in memory at the peak", ACCENT, None),
+        ("other; the thicker, the more bytes", BLUE, None),
     ):
-        own = [colors[place] for place in places]
-        axes.scatter(
-            x,
-            places,
-            s=circle**2,
-            c=own if is_filled else "white",
-            edgecolors=own,
-            linewidths=max(0.4, min(1.0, points * 0.08)),
-            clip_on=False,
-            zorder=3,
-            gid=gid,
-        )
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(axis="x", length=0, labelbottom=False)
-    return {"bars": [_tip(row, end) for row in rows]}
+        if fill is not None:
+            ink.circle(Kind.KEY, x + 0.1, y, 5, color, fill)
+        else:
+            ink.line(Kind.KEY, (x, y), (x + 0.2, y), color=color, width=4)
+        ink.write(x + 0.25, y, words)
+        x += 0.45 + LETTER * 0.92 * SMALL_SIZE / 72 * len(words)
+
+
+def _draw_ground(ink: Ink, plot: _Plot, top: float, bottom: float) -> None:
+    """Add the band of the peak's step, and a line where every named step begins."""
+    ink.box(Kind.BANDS, plot.x(plot.peak_step), top, plot.step, bottom - top, ACCENT_PALE, radius=0)
+    for tick in _ticks(plot.steps):
+        ink.line(Kind.GRID, (plot.x(tick), top), (plot.x(tick), bottom))
+
+
+def _draw_bars(ink: Ink, table: LifetimeTable, plot: _Plot) -> None:
+    rows, end = table.rows, plot.steps + 1
+    largest = max((row.bytes for row in rows), default=0) or 1
+    points = plot.pitch * 72
+    circle, edge = min(points * 0.62, 8.5), max(0.4, min(1.0, points * 0.08))
+    named = _labelled(rows, plot.peak_step, plot.pitch)
+    _draw_ground(ink, plot, plot.top, plot.rows_end)
+    for place, row in enumerate(rows):
+        is_at_peak = row.born <= plot.peak_step <= row.last
+        color, y = ACCENT if is_at_peak else BLUE, plot.y(place)
+        thickness = circle * (0.12 + 0.5 * row.bytes / largest)
+        born, gone = plot.x(row.born), plot.x(row.last + 1)
+        ink.line(Kind.BARS, (born, y), (gone, y), color=color, width=thickness, tip=_tip(row, end))
+        ink.circle(Kind.GENERATED, born, y, circle, color, color, edge)
+        if row.last + 1 < end:  # the others stay to the end
+            ink.circle(Kind.DELETED, gone, y, circle, color, width=edge)
+        if place in named:
+            x = born - plot.pitch * 0.35 - 3 / 72
+            ink.write(x, y, plot.labels[place], plot.size, INK if is_at_peak else SOFT, "right")
 
 
 def _tip(row: Lifetime, end: int) -> str:
@@ -174,47 +197,74 @@ def _tip(row: Lifetime, end: int) -> str:
     return f"{row.tensor}: {row.bytes:,} bytes, generated at {row.born}, {last}"
 
 
-def _labelled(rows: Sequence[Lifetime], peak_step: int, pitch: float) -> list[int | None]:
-    """Return each row's number where there is room to name it; what is in memory at the peak goes first."""
+def _labelled(rows: Sequence[Lifetime], peak_step: int, pitch: float) -> frozenset[int]:
+    """Return the rows that there is room to name; what is in memory at the peak goes first."""
     if pitch >= LOWEST_LABELLED_ROW:
-        return list(range(len(rows)))
+        return frozenset(range(len(rows)))
     distance = LOWEST_LABELLED_ROW / pitch
     order = sorted(range(len(rows)), key=lambda i: not rows[i].born <= peak_step <= rows[i].last)
     named: list[int] = []
     for place in order:
         if all(abs(place - other) >= distance for other in named):
             named.append(place)
-    return [place if place in set(named) else None for place in range(len(rows))]
+    return frozenset(named)
 
 
-def _draw_memory(axes: Axes, table: LifetimeTable, peak_step: int, step: float) -> None:
+def _draw_memory(ink: Ink, table: LifetimeTable, plot: _Plot) -> None:
     unit, name = byte_unit(table.peak)
     values = [used / unit for used in table.profile]
-    edges = list(range(1, len(values) + 2))
-    axes.stairs(values, edges, fill=True, color=BLUE_PALE, gid="memory")
-    axes.stairs(values, edges, color=BLUE, lw=1.0, baseline=None)
-    top = table.peak / unit or 1.0
-    axes.axhline(top, color=ACCENT, lw=0.8, ls=(0, (4, 3)))
-    axes.set_ylim(0, top * 1.28)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=unit == 1))
-    axes.set_ylabel(f"memory, {name}")
-    axes.set_xlabel("time, steps")
+    highest = table.peak / unit or 1.0
+    top, bottom = plot.rows_end + GAP, plot.bottom
+    scale = MEMORY_HEIGHT / (highest * HEADROOM)
+
+    _draw_ground(ink, plot, top, bottom)
+    stairs = [
+        (plot.x(time), bottom - value * scale)
+        for number, value in enumerate(values, start=1)
+        for time in (number, number + 1)
+    ]
+    ink.area(Kind.MEMORY, [(plot.left, bottom), *stairs, (plot.x(plot.steps + 1), bottom)], BLUE_PALE)
+    ink.line(Kind.OUTLINE, *stairs)
+    peak = bottom - highest * scale
+    ink.line(Kind.PEAK, (plot.left, peak), (plot.right, peak))
     in_unit = f" ({shown_bytes(table.peak)})" if unit > 1 else ""
-    early = (peak_step + 0.5) * 2 < len(values) + 2
-    axes.annotate(
-        f"peak {table.peak:,} bytes{in_unit} at step {peak_step}",
-        (peak_step if early else peak_step + 1, top),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="left" if early else "right",
-        va="bottom",
-        size=TEXT_SIZE,
-        weight="bold",
-        color=ACCENT,
-        gid="peak",
+    is_early = (plot.peak_step + 0.5) * 2 < plot.steps + 2
+    ink.write(
+        plot.x(plot.peak_step if is_early else plot.peak_step + 1),
+        peak - (3 + TEXT_SIZE / 2) / 72,
+        f"peak {table.peak:,} bytes{in_unit} at step {plot.peak_step}",
+        TEXT_SIZE,
+        ACCENT,
+        "left" if is_early else "right",
+        "bold",
     )
-    if len(values) <= STEPS_WITH_FIGURES and step > 0.4:
+    _draw_axes(ink, plot, highest, scale, name, is_whole=unit == 1)
+    if plot.steps <= STEPS_WITH_FIGURES and plot.step > 0.4:
         for number, value in enumerate(values, start=1):
             text = f"{value:,.0f}" if unit == 1 else f"{value:,.1f}"
-            axes.text(number + 0.5, value * 0.5, text, ha="center", va="center", size=SMALL_SIZE, color=INK)
-    axes.spines["bottom"].set_color(FAINT)
+            ink.write(plot.x(number + 0.5), bottom - value * scale / 2, text, align="center")
+
+
+def _draw_axes(ink: Ink, plot: _Plot, highest: float, scale: float, unit: str, is_whole: bool) -> None:
+    """Add the two axes of the memory, named, with their ticks."""
+    left, bottom = plot.left, plot.bottom
+    ink.line(Kind.AXES, (left, bottom), (plot.right, bottom), color=FAINT)
+    ink.line(Kind.AXES, (left, bottom - MEMORY_HEIGHT), (left, bottom))
+    for height in _heights(highest * HEADROOM, is_whole):
+        y = bottom - height * scale
+        ink.line(Kind.AXES, (left - TICK, y), (left, y))
+        ink.write(left - TICK - 0.04, y, f"{height:g}", align="right")
+    for tick in _ticks(plot.steps):
+        ink.line(Kind.AXES, (plot.x(tick), bottom), (plot.x(tick), bottom + TICK))
+        ink.write(plot.x(tick), bottom + TICK + 0.09, f"{tick}", align="center")
+    ink.write(left - 0.48, bottom - MEMORY_HEIGHT / 2, f"memory, {unit}", TEXT_SIZE, align="center", is_upwards=True)
+    ink.write((left + plot.right) / 2, bottom + 0.31, "time, steps", TEXT_SIZE, align="center")
+
+
+def _heights(top: float, is_whole: bool) -> list[float]:
+    """Return round numbers from 0 to `top`, at most five."""
+    power = 10.0 ** math.floor(math.log10(top / 4))
+    if is_whole:
+        power = max(power, 1.0)
+    step = next(distance * power for distance in (1, 2, 4, 5, 10) if distance * power >= top / 4)
+    return [number * step for number in range(math.floor(top / step) + 1)]

@@ -14,6 +14,7 @@ from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner
 from memnas_core.grow_trim import apply, edge_cuts, growths, seed_architecture, trims
 from memnas_core.memory import LifetimeTable, lifetimes
 from memnas_core.pictures import architecture_svg, history_svg, lifetime_svg
+from memnas_core.pictures.lifetimes import _heights
 from memnas_core.training import EpochFigures
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -78,22 +79,39 @@ def group(picture: ElementTree.Element, name: str) -> ElementTree.Element:
 
 
 def circles(picture: ElementTree.Element, name: str) -> list[tuple[float, float]]:
-    return [(float(use.attrib["x"]), float(use.attrib["y"])) for use in group(picture, name).iter(f"{SVG}use")]
+    found = group(picture, name).iter(f"{SVG}circle")
+    return [(float(circle.attrib["cx"]), float(circle.attrib["cy"])) for circle in found]
 
 
-def style(node: ElementTree.Element) -> str:
-    return node.get("style", "")
+def placed(picture: ElementTree.Element, beginning: str) -> list[tuple[ElementTree.Element, ElementTree.Element]]:
+    """Return the texts that begin so, from top to bottom, each with the group that says how it looks."""
+    texts = [(text, look) for look in picture.iter(f"{SVG}g") for text in look.findall(f"{SVG}text")]
+    found = [(text, look) for text, look in texts if (text.text or "").startswith(beginning)]
+    return sorted(found, key=lambda pair: float(pair[0].attrib["y"]))
+
+
+# Places are written in tenths of a point, so that a place that follows from two others is uncertain by three.
+TENTHS = 0.3
 
 
 # ---- lifetimes
+
+HEIGHTS = [
+    (1.28, False, [0, 0.4, 0.8, 1.2]),
+    (1.28, True, [0, 1]),  # of one byte there is no half
+    (5.12, True, [0, 2, 4]),
+    (12.8, False, [0, 4, 8, 12]),
+    (262.5, False, [0, 100, 200]),
+    (1278.7, True, [0, 400, 800, 1200]),
+]
 
 
 @pytest.mark.parametrize("tensors", [2, 10, 40, 150])
 def test_every_tensor_is_named_and_has_a_generation(tensors: int) -> None:
     table = random_table(tensors)
     picture = read(lifetime_svg(table, "title"))
-    named = [text.split("  ")[0] for text in words(picture)]
-    assert [name for name in named if name.startswith("features")] == [row.tensor for row in table.rows]
+    named = [(text.text or "").split("  ")[0] for text, _ in placed(picture, "features")]
+    assert named == [row.tensor for row in table.rows]
     assert len(circles(picture, "generated")) == tensors
     ends = [row for row in table.rows if row.last < len(table.profile)]
     deleted = circles(picture, "deleted") if ends else []
@@ -107,22 +125,21 @@ def test_circles_stand_at_birth_and_deletion() -> None:
     x_of = {row.born: x for row, (x, _) in zip(table.rows, generated, strict=True)}
     step = (x_of[30] - x_of[1]) / 29
     for row, (x, _) in zip(table.rows, generated, strict=True):
-        assert x == pytest.approx(x_of[1] + step * (row.born - 1), abs=0.01)
+        assert x == pytest.approx(x_of[1] + step * (row.born - 1), abs=TENTHS)
     ends = [(place, row) for place, row in enumerate(table.rows) if row.last < len(table.profile)]
     for (place, row), (x, y) in zip(ends, deleted, strict=True):
-        assert x == pytest.approx(x_of[1] + step * row.last, abs=0.01)  # gone when the next step begins
-        assert y == pytest.approx(generated[place][1], abs=0.01)
+        assert x == pytest.approx(x_of[1] + step * row.last, abs=TENTHS)  # gone when the next step begins
+        assert y == generated[place][1]
 
 
 def test_what_is_in_memory_at_the_peak_is_coloured() -> None:
     # Figure 3: the peak, 4, is at step 4, where r5 (kept since step 2), r6, r8 and r9 are in memory.
     picture = read(lifetime_svg(figure_3(), "Figure 3"))
-    rows = list(group(picture, "bars").iter(f"{SVG}path"))
-    rows = [bar for bar in rows if "d" in bar.attrib]
-    colors = Counter(re.findall(r"stroke: (#\w+)", style(bar))[0] for bar in rows)
+    rows = list(group(picture, "bars").iter(f"{SVG}polyline"))
+    colors = Counter(bar.attrib["stroke"] for bar in rows)
     assert sorted(colors.values()) == [4, 6]
     peak_color = min(colors, key=lambda color: colors[color])
-    marked = [bar.find(f"{SVG}title") for bar in rows if peak_color in style(bar)]
+    marked = [bar.find(f"{SVG}title") for bar in rows if bar.attrib["stroke"] == peak_color]
     assert [(title.text or "").split(":")[0] for title in marked if title is not None] == [
         "r5",
         "r6",
@@ -147,15 +164,40 @@ def test_the_row_of_memory_is_figure_3s() -> None:
 @pytest.mark.parametrize("tensors", [10, 150, 500])
 def test_names_neither_overlap_nor_leave_the_picture(tensors: int) -> None:
     picture = read(lifetime_svg(random_table(tensors), "title"))
-    labels = [text for text in picture.iter(f"{SVG}text") if (text.text or "").startswith("features")]
+    labels = placed(picture, "features")
     assert len(labels) >= min(tensors, 100)
-    size = float(re.findall(r"font-size: ([\d.]+)px", style(labels[0]))[0])
+    size = float(labels[0][1].attrib["font-size"])
     assert size > 5.5
-    for above, below in pairwise(labels):
+    for (above, _), (below, _) in pairwise(labels):
         assert float(below.attrib["y"]) - float(above.attrib["y"]) > 0.95 * size
-    for label in labels:
-        assert "text-anchor: end" in style(label)
+    for label, look in labels:
+        assert look.attrib["text-anchor"] == "end"
+        assert float(look.attrib["font-size"]) == size
         assert float(label.attrib["x"]) - 0.62 * size * len(label.text or "") > 0
+
+
+@pytest.mark.parametrize("tensors", [10, 40, 150])
+def test_the_memory_of_every_step_is_drawn_to_scale(tensors: int) -> None:
+    table = random_table(tensors)
+    picture = read(lifetime_svg(table, "title"))
+    (area,) = group(picture, "memory").iter(f"{SVG}polygon")
+    points = [tuple(map(float, point.split(","))) for point in area.attrib["points"].split()]
+    ground, stairs = points[0][1], points[1:-1]
+    assert points[-1][1] == ground
+    # A step is two points of one height: where it begins and where it ends.
+    heights = [ground - y for _, y in stairs]
+    assert heights[::2] == heights[1::2]
+    scale = max(heights) / table.peak
+    assert heights[::2] == pytest.approx([scale * used for used in table.profile], abs=TENTHS)
+    assert [x for x, _ in stairs[1:-1:2]] == [x for x, _ in stairs[2::2]]
+    # The line of the peak is where the steps are highest.
+    (line,) = group(picture, "peak").iter(f"{SVG}polyline")
+    assert {point.split(",")[1] for point in line.attrib["points"].split()} == {f"{ground - max(heights):.1f}"}
+
+
+@pytest.mark.parametrize(("top", "is_whole", "heights"), HEIGHTS)
+def test_heights_are_round_and_few(top: float, is_whole: bool, heights: list[float]) -> None:
+    assert _heights(top, is_whole) == pytest.approx(heights)
 
 
 def test_a_hostile_title_is_shown_as_it_is() -> None:
