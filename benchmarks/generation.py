@@ -71,9 +71,9 @@ def _random_growth(rng: random.Random, base: Architecture) -> Move:
     return Move(MoveKind.GROW, added=Cell(first, second, rng.choice(list(Combiner)), included=True))
 
 
-def run_round(base: Architecture) -> Round:
-    """Generate and measure all candidates of a base, with empty caches."""
-    caches = (
+def clear_caches() -> None:
+    """Forget what is known of blocks."""
+    for cached in (
         architecture._block_code,
         architecture._canonical_block,
         graph.branch_weights,
@@ -83,9 +83,13 @@ def run_round(base: Architecture) -> Round:
         measure._end_peaks,
         block_arena._block_arena,
         block_arena.end_arena,
-    )
-    for cached in caches:
+    ):
         cached.cache_clear()
+
+
+def run_round(base: Architecture) -> Round:
+    """Generate and measure all candidates of a base, with empty caches."""
+    clear_caches()
     start = time.process_time()
     candidates, _ = generate(base, round_number=1)
     generated = time.process_time()
