@@ -163,7 +163,7 @@ def around_random_bases(
     """
     objective, rng = search.settings.objective, random.Random(f"{seed} {count} {cells}")
     clear_caches()
-    for cached in (controller_forest._features, facts._block_facts, facts._block_places):
+    for cached in (controller_forest._features, facts._block_facts, facts._block_places, facts._cells):
         cached.cache_clear()
 
     def measured(made: Sequence[Candidate]) -> list[MemoryFigures]:

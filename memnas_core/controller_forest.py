@@ -31,7 +31,7 @@ from memnas_core.errors import ArchitectureError
 from memnas_core.examples import Example, in_order, targets_of
 from memnas_core.facts import place_counts, whole_facts
 from memnas_core.graph import Shape
-from memnas_core.measure import measure
+from memnas_core.measure import measure_peaks
 
 PRIOR = 0.6
 """Standard deviations of the target that one of the logarithm of weights is worth before anything is learned. On Table
@@ -118,7 +118,7 @@ def _known(architectures: Sequence[Architecture], blocks: int) -> tuple[_Array, 
 def _features(architecture: Architecture) -> tuple[float, _Array]:
     # At the smallest image that the strides can halve: only how sizes differ counts.
     side = architecture.reduction
-    memory = measure(architecture, Shape(1, side, side), 1, 1, 1)
+    memory = measure_peaks(architecture, Shape(1, side, side), 1)
     places = place_counts(architecture)
     features = np.concatenate([whole_facts(architecture, memory), places.ravel(), places.sum(axis=0)])
     return float(np.log(memory.param_bytes)), features

@@ -12,14 +12,14 @@ Facts of a block depend on the block, the filters and the channels that enter it
 thousands of candidates has a few hundred different blocks.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from memnas_core.architecture import OPERATIONS, Architecture, Block, Cell, Combiner, Operation
-from memnas_core.graph import LayerKind, Shape, lower_block
+from memnas_core.architecture import OPERATIONS, Architecture, Block, Branch, Cell, Combiner, Operation
+from memnas_core.graph import LayerKind, Shape, branch_weights, cell_channels, lower_block, projection_weights
 from memnas_core.measure import MemoryFigures
 
 BLOCK_FACTS: tuple[str, ...] = (
@@ -71,6 +71,8 @@ _REACH = {
     Operation.IDENTITY: 0,
 }
 
+_PLACES = {operation: place for place, operation in enumerate(OPERATIONS)}
+
 _Array = npt.NDArray[np.float64]
 
 
@@ -78,10 +80,10 @@ def facts(architecture: Architecture) -> _Array:
     """Return the facts of each block, shape (blocks, len(BLOCK_FACTS))."""
     rows: list[tuple[float, ...]] = []
     channels, area = architecture.filters, 1.0
+    place = BLOCK_FACTS.index("log_multiplications")
     for block in architecture.blocks:
         area /= block.stride**2
         found, multiplications, channels = _block_facts(block, architecture.filters, channels)
-        place = BLOCK_FACTS.index("log_multiplications")
         rows.append((*found[:place], float(np.log(multiplications * area)), *found[place:]))
     return np.array(rows)
 
@@ -109,7 +111,7 @@ def _block_places(block: Block) -> tuple[int, ...]:
     for cell in block.cells:
         cells[_kind(cell)][cell.included] += 1
         for branch in cell.branches:
-            layers[OPERATIONS.index(branch.operation)][kinds[branch.input]] += 1
+            layers[_PLACES[branch.operation]][kinds[branch.input]] += 1
     return tuple(count for row in (*layers, *cells) for count in row)
 
 
@@ -119,75 +121,128 @@ def _kind(cell: Cell) -> int:
     return 1 if cell.combiner is Combiner.SUM else 2
 
 
-class _Paths:
+class _Paths(NamedTuple):
     """All paths from a block's input to one representation: how many, and their lengths and reaches."""
 
-    __slots__ = ("count", "least", "most", "most_reach", "total", "total_reach")
-
-    def __init__(self, count: int, least: int, most: int, most_reach: int, total: int, total_reach: int) -> None:
-        self.count = count
-        self.least = least
-        self.most = most
-        self.most_reach = most_reach
-        self.total = total
-        self.total_reach = total_reach
+    number: int
+    least: int
+    most: int
+    most_reach: int
+    total: int
+    total_reach: int
 
     def through(self, operation: Operation) -> "_Paths":
         """Return the paths with one more layer at their end."""
         step, reach = int(operation in _WEIGHTED), _REACH[operation]
         return _Paths(
-            self.count,
+            self.number,
             self.least + step,
             self.most + step,
             self.most_reach + reach,
-            self.total + step * self.count,
-            self.total_reach + reach * self.count,
+            self.total + step * self.number,
+            self.total_reach + reach * self.number,
         )
 
-    @staticmethod
-    def joined(parts: Sequence["_Paths"]) -> "_Paths":
+    def beside(self, other: "_Paths") -> "_Paths":
+        """Return these paths and others to the same representation."""
         return _Paths(
-            sum(part.count for part in parts),
-            min(part.least for part in parts),
-            max(part.most for part in parts),
-            max(part.most_reach for part in parts),
-            sum(part.total for part in parts),
-            sum(part.total_reach for part in parts),
+            self.number + other.number,
+            min(self.least, other.least),
+            max(self.most, other.most),
+            max(self.most_reach, other.most_reach),
+            self.total + other.total,
+            self.total_reach + other.total_reach,
         )
+
+
+class _Cells(NamedTuple):
+    """What is known of a block's first cells, whatever follows them.
+
+    Attributes:
+        counts: Layers of each operation.
+        readers: Branches that read the block's input, the first cell, ...
+        paths: From the block's input to itself, to the first cell, ...
+        widths: Channels of the same.
+        weights: Of the layers; the block's own projection is not among them.
+        multiplications: The same.
+        one_branch: Cells with one branch.
+        concats: Cells that concatenate two.
+    """
+
+    counts: tuple[int, ...]
+    readers: tuple[int, ...]
+    paths: tuple[_Paths, ...]
+    widths: tuple[int, ...]
+    weights: int
+    multiplications: int
+    one_branch: int
+    concats: int
+
+
+# A grown candidate has its base's cells and one more, so that of thousands all cells but the last are known.
+@lru_cache(maxsize=1 << 12)
+def _cells(cells: tuple[Cell, ...], stride: int, filters: int) -> _Cells:
+    if not cells:
+        return _Cells((0,) * len(OPERATIONS), (0,), (_Paths(1, 0, 0, 0, 0, 0),), (filters,), 0, 0, 0, 0)
+    before, cell = _cells(cells[:-1], stride, filters), cells[-1]
+    counts, readers = list(before.counts), [*before.readers, 0]
+    weights, multiplications, ends = before.weights, before.multiplications, []
+    branches = cell.branches
+    for number, operation in branches:
+        counts[_PLACES[operation]] += 1
+        readers[number] += 1
+        ends.append(before.paths[number].through(operation))
+        own = branch_weights(operation, before.widths[number], filters)
+        weights += own
+        # Whatever does not read the block's input has its output's height and width.
+        multiplications += own if number else _first_multiplications(operation, stride, filters)
+    has_one = len(branches) == 1
+    return _Cells(
+        tuple(counts),
+        tuple(readers),
+        (*before.paths, ends[0] if has_one else ends[0].beside(ends[1])),
+        (*before.widths, cell_channels(cell, filters)),
+        weights,
+        multiplications,
+        before.one_branch + has_one,
+        before.concats + (not has_one and cell.combiner is Combiner.CONCAT),
+    )
 
 
 @lru_cache(maxsize=1 << 14)
 def _block_facts(block: Block, filters: int, in_channels: int) -> tuple[tuple[float, ...], float, int]:
     """Return a block's facts without multiplications, its multiplications a pixel, and the channels it gives."""
-    branches = [branch for cell in block.cells for branch in cell.branches]
-    readers = [sum(branch.input == number for branch in branches) for number in range(len(block.cells) + 1)]
-    paths = [_Paths(1, 0, 0, 0, 0, 0)]
-    for cell in block.cells:
-        paths.append(_Paths.joined([paths[branch.input].through(branch.operation) for branch in cell.branches]))
-    out = _Paths.joined([path for cell, path in zip(block.cells, paths[1:], strict=True) if cell.included])
-    fragment = lower_block(block, filters, "", Shape(in_channels, block.stride, block.stride), 0)
-    weights = sum(layer.weights for layer in fragment.layers)
-    multiplications = sum(
-        layer.weights * layer.output.height * layer.output.width
-        for layer in fragment.layers
-        if layer.kind is LayerKind.CONV
-    )
-    counts = [sum(branch.operation is operation for branch in branches) for operation in OPERATIONS]
+    known = _cells(block.cells, block.stride, filters)
+    projection = 0 if in_channels == filters else projection_weights(in_channels, filters)
+    included = [number for number, cell in enumerate(block.cells, start=1) if cell.included]
+    out = reduce(_Paths.beside, [known.paths[number] for number in included])
+    channels = sum([known.widths[number] for number in included])
     found = (
-        *counts,
+        *known.counts,
         len(block.cells),
-        sum(len(cell.branches) == 1 for cell in block.cells),
-        sum(len(cell.branches) == 2 and cell.combiner is Combiner.CONCAT for cell in block.cells),
-        sum(cell.included for cell in block.cells),
-        readers[0],
-        max(readers),
+        known.one_branch,
+        known.concats,
+        len(included),
+        known.readers[0],
+        max(known.readers),
         out.most,
         out.least,
-        out.total / out.count,
+        out.total / out.number,
         out.most_reach,
-        out.total_reach / out.count,
-        np.log(out.count),
-        np.log1p(weights),
-        fragment.shape.channels / filters,
+        out.total_reach / out.number,
+        np.log(out.number),
+        np.log1p(known.weights + projection),
+        channels / filters,
     )
-    return tuple(float(value) for value in found), float(multiplications + 1), fragment.shape.channels
+    multiplications = known.multiplications + projection * block.stride**2
+    return tuple(map(float, found)), float(multiplications + 1), channels
+
+
+@lru_cache
+def _first_multiplications(operation: Operation, stride: int, filters: int) -> int:
+    """Return the multiplications a pixel of the output of a layer that reads the block's input."""
+    alone = Block((Cell(Branch(0, operation), None, Combiner.SUM, included=True),), stride)
+    layers = lower_block(alone, filters, "", Shape(filters, stride, stride), 0).layers
+    return sum(
+        layer.weights * layer.output.height * layer.output.width for layer in layers if layer.kind is LayerKind.CONV
+    )

@@ -127,6 +127,22 @@ class _Planning(NamedTuple):
     output: tuple[int, int]
 
 
+class _Whole(NamedTuple):
+    """A network without its arena.
+
+    Attributes:
+        weights: Number of its weights.
+        peaks: Its peaks, in elements.
+        blocks: The figures of each block, and height and width of its output.
+        end: Shape of what the classifier reads.
+    """
+
+    weights: int
+    peaks: Peaks
+    blocks: list[tuple[_BlockFigures, tuple[int, int]]]
+    end: Shape
+
+
 def measure(
     architecture: Architecture, input_shape: Shape, classes: int, weight_bytes: int, activation_bytes: int
 ) -> MemoryFigures:
@@ -142,6 +158,42 @@ def measure(
     Raises:
         GraphError: The strides cannot halve the image evenly.
     """
+    whole = _whole(architecture, input_shape, classes)
+    first, last = stem(architecture.filters, input_shape), head(IMAGE, whole.end, classes)
+    arena = largest(
+        (
+            end_arena((first,), IMAGE, input_shape, activation_bytes),
+            end_arena(last, IMAGE, whole.end, activation_bytes),
+        )
+    )
+    blocks = []
+    for figures, output in whole.blocks:
+        pixels = output[0] * output[1]
+        most = (figures.most * activation_bytes + figures.most_index) * pixels + figures.pieces * ARENA.alignment
+        blocks.append(_Planning(figures.peaks.minimum * pixels, most, figures.planned, output))
+    for planning in sorted(blocks, key=lambda planning: -planning.least):
+        if planning.most > arena.bytes:
+            arena = largest((arena, block_arena(planning.block, planning.output, activation_bytes)))
+    paper, sequential, minimum = (peak * activation_bytes for peak in whole.peaks)
+    return MemoryFigures(whole.weights * weight_bytes, paper, sequential, minimum, arena.bytes)
+
+
+def measure_peaks(architecture: Architecture, input_shape: Shape, classes: int) -> MemoryFigures:
+    """Return the memory figures of an architecture without its arena, which takes longest; a byte an element.
+
+    Args:
+        architecture: What to measure.
+        input_shape: Channels, height and width of an image.
+        classes: Outputs of the classifier.
+
+    Raises:
+        GraphError: The strides cannot halve the image evenly.
+    """
+    whole = _whole(architecture, input_shape, classes)
+    return MemoryFigures(whole.weights, *whole.peaks)
+
+
+def _whole(architecture: Architecture, input_shape: Shape, classes: int) -> _Whole:
     check_input_side(architecture, input_shape.height)
     check_input_side(architecture, input_shape.width)
     filters, first = architecture.filters, stem(architecture.filters, input_shape)
@@ -155,25 +207,13 @@ def measure(
         pixels = shape.height * shape.width
         paper = max(paper, figures.peaks.paper * pixels)
         sequential = max(sequential, figures.peaks.sequential * pixels)
-        least = figures.peaks.minimum * pixels
-        minimum = max(minimum, least)
-        most = (figures.most * activation_bytes + figures.most_index) * pixels + figures.pieces * ARENA.alignment
-        blocks.append(_Planning(least, most, figures.planned, (shape.height, shape.width)))
+        minimum = max(minimum, figures.peaks.minimum * pixels)
+        blocks.append((figures, (shape.height, shape.width)))
     last = head(IMAGE, shape, classes)
     weights += sum(layer.weights for layer in last)
     end = _end_peaks(last, IMAGE, shape)
     peaks = Peaks(max(paper, end.paper), max(sequential, end.sequential), max(minimum, end.minimum))
-    arena = largest(
-        (
-            end_arena((first,), IMAGE, input_shape, activation_bytes),
-            end_arena(last, IMAGE, shape, activation_bytes),
-        )
-    )
-    for planning in sorted(blocks, key=lambda planning: -planning.least):
-        if planning.most > arena.bytes:
-            arena = largest((arena, block_arena(planning.block, planning.output, activation_bytes)))
-    paper, sequential, minimum = (peak * activation_bytes for peak in peaks)
-    return MemoryFigures(weights * weight_bytes, paper, sequential, minimum, arena.bytes)
+    return _Whole(weights, peaks, blocks, shape)
 
 
 _SAME_TENSORS = {

@@ -7,7 +7,7 @@ import pytest
 
 from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
 from memnas_core.facts import BLOCK_FACTS, PLACE_COUNTS, facts, place_counts, whole_facts
-from memnas_core.graph import Shape, lower
+from memnas_core.graph import LayerKind, Shape, lower
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.measure import MemoryFigures
 from tests.core.random_architectures import random_walks
@@ -50,6 +50,21 @@ def test_weights_are_those_of_the_graph() -> None:
         of_blocks = sum(layer.weights for layer in graph.layers if layer.block > 0)
         logarithms = facts(architecture)[:, BLOCK_FACTS.index("log_weights")]
         assert np.expm1(logarithms).sum() == pytest.approx(of_blocks)
+
+
+def test_multiplications_are_those_of_the_graph() -> None:
+    # Per pixel of the image that enters: each convolution multiplies all its weights for every pixel that it writes.
+    for architecture in random_walks(5, count=20):
+        side = architecture.reduction
+        graph = lower(architecture, Shape(1, side, side), 10)
+        area = 1.0
+        logarithms = facts(architecture)[:, BLOCK_FACTS.index("log_multiplications")]
+        for number, (block, logarithm) in enumerate(zip(architecture.blocks, logarithms, strict=True), start=1):
+            area /= block.stride**2
+            pixels = area * side**2
+            layers = [x for x in graph.layers if x.block == number and x.kind is LayerKind.CONV]
+            found = sum(x.weights * x.output.height * x.output.width for x in layers)
+            assert math.exp(logarithm) == pytest.approx((found / pixels + 1) * area)
 
 
 def test_shapes() -> None:

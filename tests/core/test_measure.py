@@ -9,7 +9,7 @@ from memnas_core.architecture import OPERATIONS, Architecture, Block, Branch, Ce
 from memnas_core.errors import GraphError, RecordError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import generate, seed_architecture
-from memnas_core.measure import MemoryFigures, measure
+from memnas_core.measure import MemoryFigures, measure, measure_peaks
 from memnas_core.memory import least_peak, peak_activation_bytes
 from tests.core.random_architectures import random_walk, random_walks, shuffled
 
@@ -45,6 +45,13 @@ def test_the_seed_by_hand() -> None:
     assert figures.paper_bytes == 4 * 2 * 1024
     # one at a time: the second convolution of block 1 runs beside its input and the first one's output
     assert figures.sequential_bytes == figures.minimum_bytes == 4 * 3 * 1024
+
+
+def test_peaks_alone_are_the_same() -> None:
+    for architecture in random_walks(seed=4, count=50, moves=14):
+        side = 2 * architecture.reduction
+        found = measure_peaks(architecture, Shape(3, side, side), 7)
+        assert found == without_arena(measure(architecture, Shape(3, side, side), 7, 1, 1))
 
 
 def test_figures_equal_those_of_the_whole_graph() -> None:
