@@ -29,6 +29,7 @@ from tasks.tracking_store import (
     check_reachable,
     explained,
     is_server,
+    log_ahead,
     without_password,
 )
 
@@ -200,6 +201,7 @@ class Tracker:
             StorageError: The disk is full or the store not writable.
         """
         store = store.resolve()
+        is_own = uri is None
         if uri is None:
             uri = f"sqlite:///{store / DATABASE}"
         check_reachable(uri)
@@ -208,6 +210,8 @@ class Tracker:
         with _mlflow_errors(f"open the experiment {experiment}", uri):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = _experiment(client, experiment, artifacts)
+        if is_own:
+            log_ahead(store / DATABASE)
         if found.lifecycle_stage != "active":
             raise TrackingError(
                 f"the MLflow experiment {experiment} at {without_password(uri)} was deleted; restore it with "

@@ -69,6 +69,15 @@ def check_reachable(uri: str) -> None:
         _check_server(uri)
 
 
+def log_ahead(database: Path) -> None:
+    """Let an SQLite file keep its changes in a log beside it: a commit then waits for the disk once, not three times.
+
+    A search commits about ninety times a round. The file remembers it; where it cannot be, it stays as it was.
+    """
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=0)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
 def explained(error: Exception, action: str, uri: str) -> MemnasError:
     """Return what MLflow or its store raised as an error that says what to do.
 

@@ -375,10 +375,10 @@ def test_locked_database(store: Path, tracker: Tracker, monkeypatch: pytest.Monk
 
 
 def test_full_disk(store: Path, tracker: Tracker, search_run: str) -> None:
-    """The kernel refuses every byte beyond the database's present size, as on a full disk."""
+    """The kernel refuses every byte that would make a file longer than a page, as on a full disk."""
     round_run = tracker.start_round(search_run, 1)
     soft, hard = getrlimit(RLIMIT_FSIZE)
-    setrlimit(RLIMIT_FSIZE, ((store / "mlflow.db").stat().st_size // 2, hard))
+    setrlimit(RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(StorageError, match=r"cannot record the candidate c0ff: the disk is full"):
             tracker.log_candidate(round_run, candidate())
@@ -386,6 +386,18 @@ def test_full_disk(store: Path, tracker: Tracker, search_run: str) -> None:
         setrlimit(RLIMIT_FSIZE, (soft, hard))
     run = tracker.log_candidate(round_run, candidate())
     assert children(store, round_run) == [run]
+
+
+def test_commits_wait_for_the_disk_once(tmp_path: Path) -> None:
+    Tracker.connect(None, tmp_path, "memnas")
+    assert rows(tmp_path, "pragma journal_mode") == [("wal",)]
+    # What another program holds stays as it is.
+    with closing(sqlite3.connect(tmp_path / "other.db", isolation_level=None)) as other:
+        other.execute("create table held (number integer)")
+        other.execute("begin exclusive")
+        tracking_store.log_ahead(tmp_path / "other.db")
+        other.execute("commit")
+        assert other.execute("pragma journal_mode").fetchall() == [("delete",)]
 
 
 def test_lost_artifact(tracker: Tracker, search_run: str, tmp_path: Path) -> None:
