@@ -26,7 +26,7 @@ from safetensors.torch import save
 
 from benchmarks.generation import clear_caches
 from benchmarks.overhead_clock import Clock, Part, Row, Situation
-from flows.round import search_round
+from flows.round import search_round, without_heartbeats
 from memnas_core import controller_forest, facts, front_search
 from memnas_core import search as steps
 from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Branch, Cell, Combiner
@@ -321,4 +321,5 @@ def _alike(task: Task, answer: object) -> object:
 
 @flow(name="memnas-overhead", validate_parameters=False)
 def _hollow_round(clock: Clock, search: Search, number: int) -> None:
-    clock.timed(Part.PREFECT, search_round)(search, number)
+    with without_heartbeats():
+        clock.timed(Part.PREFECT, search_round)(search, number)

@@ -1,7 +1,10 @@
 """One round of the search: the paper's Figure 1(a)."""
 
+from contextlib import AbstractContextManager
+
 from prefect import flow, unmapped
 from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, Settings, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from memnas_core.grow_trim import MoveCounts
@@ -24,6 +27,15 @@ from tasks.session import Search
 # Threads only wait for worker processes. More threads than workers keep those busy while a finished candidate is
 # being recorded.
 WAITING_THREADS = 32
+
+
+def without_heartbeats() -> AbstractContextManager[Settings]:
+    """Let flows that begin inside end at once.
+
+    A flow that ends waits up to a second for the thread that tells the server now and then that it lives. For its
+    rounds the search tells it.
+    """
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
 @flow(

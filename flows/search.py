@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from flows.interrupt import ending_on_signals
-from flows.round import search_round, seed_round
+from flows.round import search_round, seed_round, without_heartbeats
 from flows.start import plan_search
 from memnas_core.budget import check_budget, uses
 from memnas_core.config import flat
@@ -110,10 +110,11 @@ def run_rounds(search: Search) -> None:
     load_finished_rounds(search)
     settings = search.settings.search
     search.display.begin_search(settings.rounds, done=max(0, len(search.rounds) - 1))
-    if not search.rounds:
-        seed_round(search)
-        search.display.say(expected_time(search))
-    while (reason := completion(settings, search.base.architecture, search.rounds, search.images_seen)) is None:
-        search_round(search, number=len(search.rounds))
+    with without_heartbeats():
+        if not search.rounds:
+            seed_round(search)
+            search.display.say(expected_time(search))
+        while (reason := completion(settings, search.base.architecture, search.rounds, search.images_seen)) is None:
+            search_round(search, number=len(search.rounds))
     register_winner(search, search.rounds[-1].round)
     search.display.say(f"The search ends: {reason}.")
