@@ -49,6 +49,7 @@ Selection = Literal["controller", "random"]
 Aim = Literal["front", "score"]
 StartingWeights = Literal["base", "fresh"]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -191,6 +192,8 @@ class TrainingSettings:
         crop_padding: Zero pixels around an image before the random crop; 0 switches it off.
         cutout_size: Side of the square set to zero; 0 switches it off.
         device: Where to train; auto takes CUDA where there is one.
+        precision: What convolutions and products compute with in a training step; weights stay float32. auto takes
+            float32 on a CPU, and on CUDA bfloat16 where the GPU has it, else float16.
     """
 
     epochs: PositiveInt
@@ -203,6 +206,7 @@ class TrainingSettings:
     crop_padding: NonNegativeInt
     cutout_size: NonNegativeInt
     device: Device
+    precision: Precision
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

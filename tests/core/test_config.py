@@ -126,6 +126,10 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("controller.target=metric", "controller.target: expected accuracy with search.aim: front, found metric"),
         ("training.device=gpu", "training.device: expected 'auto', 'cpu' or 'cuda', found \"gpu\""),
         (
+            "training.precision=half",
+            "training.precision: expected 'auto', 'float32', 'bfloat16' or 'float16', found \"half\"",
+        ),
+        (
             "data.dataset=mnist",
             "data.dataset: expected 'digits', 'fashion-mnist', 'cifar10' or 'folder', found",
         ),
