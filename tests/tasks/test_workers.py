@@ -13,7 +13,8 @@ import psutil
 import pytest
 import torch
 
-from tasks.workers import WorkerLostError, Workers
+from tasks.places import ON_CPU, Place, cpu_places
+from tasks.workers import WorkerLostError, Workers, _take
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +28,7 @@ def _surroundings() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    with Workers(2) as pool:
+    with Workers(cpu_places(2)) as pool:
         yield pool
 
 
@@ -148,7 +149,7 @@ def test_a_worker_that_dies_between_jobs_is_replaced(workers: Workers, threads: 
 
 
 def test_stop_ends_everything_at_once(tmp_path: Path) -> None:
-    pool = Workers(1)
+    pool = Workers(cpu_places(1))
     outcomes: list[Future[int]] = []
     with ThreadPoolExecutor(2) as threads:
         outcomes.append(threads.submit(pool.run, sleep_and_tell, tmp_path / "running", 60))
@@ -174,7 +175,7 @@ def test_leaving_the_block_by_an_error_ends_the_workers() -> None:
     pids: set[psutil.Process] = set()
 
     def leave() -> None:
-        with Workers(1):
+        with Workers(cpu_places(1)):
             pids.update(set(psutil.Process().children()) - before)
             raise ZeroDivisionError
 
@@ -189,10 +190,11 @@ def test_workers_go_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
+from tasks.places import ON_CPU, Place, cpu_places
 from tasks.workers import Workers
 from tests.tasks.test_workers import sleep_and_tell
 
-Workers(1).run(sleep_and_tell, Path(sys.argv[1]) / "busy", 60)
+Workers(cpu_places(1)).run(sleep_and_tell, Path(sys.argv[1]) / "busy", 60)
 """
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2])
     try:
@@ -203,3 +205,25 @@ Workers(1).run(sleep_and_tell, Path(sys.argv[1]) / "busy", 60)
         parent.kill()
         parent.wait()
     assert wait_until(lambda: not any(is_running(pid) for pid in descendants), seconds=10) < 3
+
+
+def test_a_worker_takes_its_share_of_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *share: taken.append(share))
+    _take(ON_CPU)
+    assert taken == []
+    _take(Place(gpu=3, memory_share=0.25))
+    assert taken == [3, (0.25, 3)]
+
+
+def test_each_worker_is_told_its_own_place_and_its_successor_the_same() -> None:
+    """All on the CPU, since there may be no GPU: a share tells them apart."""
+    places = [Place(None, 0.25), Place(None, 0.75)]
+    with Workers(places) as pool:
+        assert {worker.place for worker in pool._all} == set(places)
+        for _ in range(4):
+            os.kill(pool.run(os.getpid), signal.SIGKILL)
+            time.sleep(0.2)
+            assert pool.run(abs, -3) == 3
+        assert {worker.place for worker in pool._all} == set(places)
