@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.utils.deterministic
 from torch import Tensor, nn
 from torch.amp import GradScaler, autocast
 from torch.nn.functional import cross_entropy
@@ -85,6 +86,14 @@ class TrainingOutcome:
     diverged: bool
     history: tuple[EpochFigures, ...]
     images_seen: int
+
+
+def prepare_process() -> None:
+    """Make this process one that trains: one thread, and the same bits every time."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Else torch fills every new tensor before it is written to, a pass over memory that finds mistakes and costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at run time
 
 
 def choose_device(wanted: Device) -> torch.device:

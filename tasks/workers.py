@@ -140,10 +140,9 @@ def _begin_worker(parent: int, place: Place) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=[parent], daemon=True).start()
-    import torch
+    from memnas_core.training import prepare_process
 
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    prepare_process()
     _take(place)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import torch.utils.deterministic
 
 from tasks.places import ON_CPU, Place, cpu_places
 from tasks.workers import WorkerLostError, Workers, _take
@@ -55,6 +56,10 @@ def fail(words: str) -> None:
 
 def signals() -> tuple[object, object]:
     return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+
+def fills_new_tensors() -> bool:
+    return torch.utils.deterministic.fill_uninitialized_memory
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> float:
@@ -109,6 +114,7 @@ def test_one_torch_thread_and_no_signals(workers: Workers, threads: ThreadPoolEx
     expected = {
         torch.get_num_threads: 1,
         torch.are_deterministic_algorithms_enabled: True,
+        fills_new_tensors: False,
         signals: (signal.SIG_IGN, signal.SIG_DFL),
     }
     for function, value in expected.items():
