@@ -152,14 +152,14 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
 
 def speed_picture(rows: Sequence[Row]) -> str:
     """Return images a second of each loop as SVG: bars at the medians, lines from least to most."""
-    width, height, left = 8.6, 2.5, 2.3
+    width, height, left = 8.6, 2.7, 2.3
     trained = networks(rows)
     label = "images a second on one core by training loop, for each network"
 
     def draw(figure: Figure) -> None:
         panel = (width - left) / len(trained)
         for number, network in enumerate(trained):
-            axes = inner_axes(figure, left + number * panel, 0.45, panel - 0.3, height - 0.75)
+            axes = inner_axes(figure, left + number * panel, 0.6, panel - 0.3, height - 0.9)
             spreads = [Spread.of(speeds(rows, what, network)) for what in LOOKS]
             medians = [spread.median for spread in spreads]
             colours = [ACCENT if what == MEMNAS else BLUE for what in LOOKS]
