@@ -5,6 +5,7 @@ not state the restart schedule, weight decay or where accuracy is measured; here
 end of training.
 """
 
+import ctypes
 import logging
 import math
 import time
@@ -30,6 +31,11 @@ EVALUATION_BATCH = 512
 
 STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 256
 """Training images on which statistics of batch norms are measured, and how many at a time."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's malloc.h."""
+
+_LARGEST_BLOCK = 1 << 30
 
 DIVERGED_LOSS = 3.0
 """A candidate is given up when an epoch's mean loss exceeds so many times that of guessing evenly."""
@@ -89,11 +95,15 @@ class TrainingOutcome:
 
 
 def prepare_process() -> None:
-    """Make this process one that trains: one thread, and the same bits every time."""
+    """Make this process one that trains: one thread, the same bits every time, and memory that is used again."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Else torch fills every new tensor before it is written to, a pass over memory that finds mistakes and costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at run time
+    # glibc hands large blocks back to the system when they are freed, and every step takes them anew, page by page.
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
+    libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_BLOCK)
 
 
 def choose_device(wanted: Device) -> torch.device:

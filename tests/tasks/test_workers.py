@@ -1,6 +1,7 @@
 """The pool of worker processes, with real processes and real signals."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def fills_new_tensors() -> bool:
     return torch.utils.deterministic.fill_uninitialized_memory
 
 
+def faults_of_memory_used_again() -> int:
+    """Return the page faults of 256 MB that were used and freed before; 128 at least if the system had them back."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(64 * 2**20).fill_(1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
 def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> float:
     started = time.monotonic()
     while not happened():
@@ -120,6 +129,10 @@ def test_one_torch_thread_and_no_signals(workers: Workers, threads: ThreadPoolEx
     for function, value in expected.items():
         jobs = [threads.submit(workers.run, function) for _ in range(2)]
         assert [job.result() for job in jobs] == [value, value]
+
+
+def test_a_worker_keeps_the_memory_that_it_has_freed(workers: Workers) -> None:
+    assert workers.run(faults_of_memory_used_again) < 64
 
 
 def test_the_caller_may_look_around_while_it_waits(workers: Workers) -> None:
