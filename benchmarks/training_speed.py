@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -35,7 +35,18 @@ from torch.nn.functional import conv2d
 from benchmarks.runtime_memory import with_tables
 from benchmarks.training_loops import LOOPS
 from benchmarks.training_loops import train as train_plainly
-from benchmarks.training_speed_report import MEMNAS, PEAK, REGIONS, WORKERS, Row, findings, speed_picture, tables
+from benchmarks.training_speed_report import (
+    COMPILING,
+    LOOKS,
+    MEMNAS,
+    PEAK,
+    REGIONS,
+    WORKERS,
+    Row,
+    findings,
+    speed_picture,
+    tables,
+)
 from memnas_core.architecture import Architecture
 from memnas_core.config import TrainingSettings, load_settings
 from memnas_core.data import Dataset, Split, open_dataset, prepare_dataset
@@ -115,34 +126,49 @@ def multiplications(layer: Layer) -> int:
 
 
 def loop_rows(task: Task, repeats: int) -> Iterator[Row]:
-    """Yield the speed of every loop in every repeat; all are warm."""
-    data, flops = task.dataset(), training_flops(task.graph())
-    networks = {loop.name: task.network() for loop in LOOPS} | {MEMNAS: task.network(), REGIONS: task.network()}
-    compile_regions(networks[REGIONS])
-    batch = task.settings.batch_size
-    first = replace(data, train=Split(data.train.images[:batch], data.train.labels[:batch]))
+    """Yield the speed of every loop in every repeat; all are warm.
 
-    def memnas(network: nn.Module) -> int:
-        return train(network, data, task.settings, SEED).images_seen
+    memnas trains in a process that is prepared as its workers are, the plain loop and the steps from it in one that is
+    as torch makes it, but for its single thread. Only one of the two is at work at any time.
+    """
+    flops = training_flops(task.graph())
+    with (
+        ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as usual,
+        ProcessPoolExecutor(1, get_context("spawn"), prepare_process) as own,
+    ):
+        images, seconds = own.submit(turn, task, COMPILING).result()
+        yield Row.of(COMPILING, task.name, 1, images, seconds, flops)
+        for repeat in range(repeats + 1):
+            for name in LOOKS:
+                pool = own if name in (MEMNAS, REGIONS) else usual
+                images, seconds = pool.submit(turn, task, name).result()
+                if repeat > 0:  # the first turns warm up
+                    yield Row.of(name, task.name, repeat, images, seconds, flops)
 
-    turns = {loop.name: partial(train_plainly, dataset=data, settings=task.settings, loop=loop) for loop in LOOPS}
-    turns |= {MEMNAS: memnas, REGIONS: memnas}
-    once = replace(task.settings, epochs=1)
-    for loop in LOOPS:
-        train_plainly(networks[loop.name], data, once, loop)
-    train(networks[MEMNAS], data, once, SEED)
+
+def turn(task: Task, name: str) -> tuple[int, float]:
+    """Let a loop train for its epochs in this process, whatever it has trained before; return images and seconds."""
+    data, network = task.dataset(), _network(task, REGIONS if name == COMPILING else name)
+    if name == COMPILING:
+        batch = task.settings.batch_size
+        data = replace(data, train=Split(data.train.images[:batch], data.train.labels[:batch]))
+    settings = replace(task.settings, epochs=1) if name == COMPILING else task.settings
+    plain = {loop.name: loop for loop in LOOPS}
     started = perf_counter()
-    train(networks[REGIONS], first, once, SEED)
-    yield Row.of("compiling", task.name, 1, batch, perf_counter() - started, flops)
-    train(networks[REGIONS], data, once, SEED)
-    for repeat in range(1, repeats + 1):
-        for name, turn in turns.items():
-            # A plain loop has torch's own settings, memnas those of its workers.
-            torch.use_deterministic_algorithms(name in (MEMNAS, REGIONS), warn_only=True)
-            started = perf_counter()
-            seen = turn(networks[name])
-            yield Row.of(name, task.name, repeat, seen, perf_counter() - started, flops)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if name in plain:
+        seen = train_plainly(network, data, settings, plain[name])
+    else:
+        seen = train(network, data, settings, SEED).images_seen
+    return seen, perf_counter() - started
+
+
+@cache
+def _network(task: Task, name: str) -> Network:
+    """Return the network that a loop trains in this process, the same in every turn."""
+    network = task.network()
+    if name == REGIONS:
+        compile_regions(network)
+    return network
 
 
 def compile_regions(network: Network) -> None:

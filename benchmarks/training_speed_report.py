@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from memnas_core.pictures.canvas import inner_axes, picture
 from memnas_core.pictures.look import ACCENT, BLUE, FAINT, INK
 
-MEMNAS, REGIONS, PEAK = "memnas", "regions", "peak"
+MEMNAS, REGIONS, COMPILING, PEAK = "memnas", "regions", "compiling", "peak"
 WORKERS = ("1 worker", "2 workers")
 
 LOOKS = {
@@ -18,7 +18,7 @@ LOOKS = {
     "batched": "+ augmentation in batches",
     "channels_last": "+ channels last",
     "fused": "+ fused optimiser",
-    MEMNAS: "memnas",
+    MEMNAS: "memnas, in its own process",
     REGIONS: "memnas, regions compiled",
 }
 """Each loop in words, in the order of the tables."""
@@ -100,7 +100,7 @@ def shares(rows: Sequence[Row], network: str) -> Spread:
 
 def saved_images(rows: Sequence[Row], network: str) -> float | None:
     """Return the images after which compiled regions have made up for their compilation; None: they are slower."""
-    (compiling,) = (row.seconds for row in rows if (row.what, row.network) == ("compiling", network))
+    (compiling,) = (row.seconds for row in rows if (row.what, row.network) == (COMPILING, network))
     saved = 1 / statistics.median(speeds(rows, MEMNAS, network)) - 1 / statistics.median(speeds(rows, REGIONS, network))
     return compiling / saved if saved > 0 else None
 
@@ -146,7 +146,7 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
     own = [[row.gflops for row in rows if (row.what, row.network) == (MEMNAS, name)] for name in trained]
     yield f"| GFLOP/s in memnas's training | {' | '.join(Spread.of(values).shown(1) for values in own)} |"
     yield f"| share of the peak | {' | '.join(f'{shares(rows, name).median:.1%}' for name in trained)} |"
-    compiling = {row.network: row.seconds for row in rows if row.what == "compiling"}
+    compiling = {row.network: row.seconds for row in rows if row.what == COMPILING}
     yield f"| seconds to compile the regions | {' | '.join(f'{compiling[name]:.1f}' for name in trained)} |"
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks.training_loops import LOOPS, image_transform, train
-from benchmarks.training_speed import Task, loop_rows, multiplications, tasks, training_flops
-from benchmarks.training_speed_report import LOOKS, Row, findings, saved_images, speed_picture, tables
+from benchmarks.training_speed import Task, _network, multiplications, tasks, training_flops, turn
+from benchmarks.training_speed_report import LOOKS, MEMNAS, Row, findings, saved_images, speed_picture, tables
 from memnas_core.config import DataSettings, load_settings
 from memnas_core.data import Dataset, open_dataset, prepare_dataset
 from memnas_core.graph import Shape, lower
@@ -73,17 +73,15 @@ def test_tasks_are_the_same_every_time(tmp_path: Path, monkeypatch: pytest.Monke
     assert [task.settings.epochs for task in first] == [4, 1]
 
 
-def test_loops_take_turns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.training_speed.compile_regions", lambda _network: None)  # takes a minute
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    try:
-        rows = list(loop_rows(Task("tiny", seed_architecture((1, 2), 4), folder, SETTINGS), repeats=2))
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
-    assert [row.what for row in rows] == ["compiling", *LOOKS, *LOOKS]
-    assert [row.repeat for row in rows] == [1] + [1] * 6 + [2] * 6
-    assert {row.images for row in rows[1:]} == {64}
-    assert all(row.images_per_second == row.images / row.seconds for row in rows)
+def test_turns_go_on_with_one_network(folder: Path) -> None:
+    task = Task("tiny", seed_architecture((1, 2), 4), folder, SETTINGS)
+    for name in ("plain", "fused", MEMNAS):
+        images, seconds = turn(task, name)
+        first = [weight.clone() for weight in _network(task, name).parameters()]
+        assert images == 64
+        assert seconds > 0
+        turn(task, name)
+        assert not any(torch.equal(old, new) for old, new in zip(first, _network(task, name).parameters(), strict=True))
 
 
 def made_up() -> list[Row]:
@@ -118,7 +116,7 @@ def test_compiled_regions_that_are_slower_never_pay() -> None:
 
 def test_tables_and_picture() -> None:
     lines = list(tables(made_up()))
-    assert "| memnas | 91 (83 to 100) | 2.00 (2.00 to 2.00) |" in lines
+    assert "| memnas, in its own process | 91 (83 to 100) | 2.00 (2.00 to 2.00) |" in lines
     assert "| 2 workers | 155 (142 to 171) |" in lines
     assert "The best single convolution (16 channels, 8x8, 3x3, one thread) reaches 10.0 GFLOP/s." in lines
     assert speed_picture(made_up()).startswith("<svg")
