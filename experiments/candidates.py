@@ -27,6 +27,7 @@ from memnas_core.jobs import TrainingJob, TrainingRecord, candidate_seed
 from memnas_core.lineages import Descendant, draw_lineages
 from memnas_core.measure import measure
 from memnas_core.tables import read_parquet, write_parquet
+from tasks.places import training_places
 from tasks.workers import Workers
 
 TABLE = RESULTS / "candidates.parquet"
@@ -188,7 +189,9 @@ def _train_once(workers: Workers, job: TrainingJob) -> None:
 def main() -> None:
     """Train and write the table."""
     plan = load_plan()
-    with Workers(plan.load_settings().execution.workers) as workers, stage_progress() as progress:
+    settings = plan.load_settings()
+    places = training_places(settings.execution, settings.training.device)
+    with Workers(places) as workers, stage_progress() as progress:
         rows = train_candidates(plan, workers, progress)
     write_table(TABLE, rows)
     progress.console.print(f"{len(rows)} candidates, each trained {plan.candidates.trainings} times: {TABLE}")

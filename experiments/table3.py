@@ -19,6 +19,7 @@ from experiments.stage import run_stage, stage_progress
 from experiments.tidy import write_rows
 from memnas_core.config import Settings
 from memnas_core.storage import write_text
+from tasks.places import cpu_places
 from tasks.workers import Workers
 
 RUNS = "controllers.parquet"
@@ -45,7 +46,7 @@ def main() -> None:
     """Compare the controllers."""
     settings = load_plan().load_settings()
     check_cutoffs(load_benchmark(settings.objective.activation_convention))
-    with Workers(settings.execution.workers) as workers, stage_progress() as progress:
+    with Workers(cpu_places(settings.execution.workers)) as workers, stage_progress() as progress:
         compare(TABLE, RESULTS, settings, progress, workers)
     progress.console.print(f"Table 3: {RESULTS / TABLE_3}")
 

@@ -23,6 +23,7 @@ from memnas_core.architecture import Architecture
 from memnas_core.config import TrainingSettings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.grow_trim import seed_architecture
+from tasks.places import training_places
 from tasks.workers import Workers
 
 NETWORKS = RESULTS / "networks"
@@ -108,7 +109,9 @@ def main() -> None:
     plan = load_plan()
     found = found_networks(TABLE1_FOUND, plan)
     models: dict[str, Architecture | None] = {definition.model: None for definition in SMALL} | dict(found)
-    with Workers(plan.load_settings().execution.workers) as workers, stage_progress() as progress:
+    settings = plan.load_settings()
+    places = training_places(settings.execution, settings.training.device)
+    with Workers(places) as workers, stage_progress() as progress:
         train_networks(models, plan, workers, progress, NETWORKS)
     progress.console.print(f"{len(models)} networks, each trained {len(plan.networks.seeds)} times: {NETWORKS}")
 

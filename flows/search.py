@@ -24,6 +24,7 @@ from memnas_core.result_folder import Start
 from memnas_core.search import best_row, completion
 from tasks.conclude import conclude
 from tasks.display import Display
+from tasks.places import training_places
 from tasks.prepare import prepare
 from tasks.round_steps import load_finished_rounds, register_winner
 from tasks.session import Search
@@ -58,7 +59,7 @@ def memnas_search(
         last_words = stack.enter_context(ending_on_signals(farewell(params, plan.name, overrides or [])))
         stack.enter_context(folder.locked())
         display = stack.enter_context(Display())
-        workers = stack.enter_context(Workers(settings.execution.workers))
+        workers = stack.enter_context(Workers(training_places(settings.execution, settings.training.device)))
         repository = Versions.open(store)
         dataset, info = prepare(settings, repository)
         check_budget(settings.network, settings.objective, Shape(*info.shape), len(info.classes))

@@ -12,7 +12,7 @@ from memnas_core.errors import InputError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.result_folder import SearchFolder
-from memnas_core.training import choose_device
+from tasks.places import training_places
 from tasks.tracking_store import check_reachable
 
 LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
@@ -63,7 +63,7 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
         check_budget(settings.network, settings.objective, Shape(channels, side, side), classes)
     folder.check(settings, resume)
     if not folder.is_finished:  # a finished search needs no images, device or server any more
-        choose_device(settings.training.device)
+        training_places(settings.execution, settings.training.device)
         check_source(settings.data)
         if settings.tracking.uri is not None:
             check_reachable(settings.tracking.uri)

@@ -24,6 +24,7 @@ from memnas_core.yaml_reader import read_yaml
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -49,6 +50,7 @@ Selection = Literal["controller", "random"]
 Aim = Literal["front", "score"]
 StartingWeights = Literal["base", "fresh"]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -129,7 +131,7 @@ class SearchSettings:
     weights: StartingWeights
     warm_learning_rate: PositiveFloat | None
     rungs: Rungs
-    keep: Annotated[float, Field(gt=0, le=1)]
+    keep: Share
     top_k: PositiveInt
     rounds: PositiveInt
     max_cells: PositiveInt
@@ -191,6 +193,8 @@ class TrainingSettings:
         crop_padding: Zero pixels around an image before the random crop; 0 switches it off.
         cutout_size: Side of the square set to zero; 0 switches it off.
         device: Where to train; auto takes CUDA where there is one.
+        precision: What convolutions and products compute with in a training step; weights stay float32. auto takes
+            float32 on a CPU, and on CUDA bfloat16 where the GPU has it, else float16.
     """
 
     epochs: PositiveInt
@@ -203,6 +207,7 @@ class TrainingSettings:
     crop_padding: NonNegativeInt
     cutout_size: NonNegativeInt
     device: Device
+    precision: Precision
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -244,10 +249,14 @@ class ExecutionSettings:
     """Where trainings run.
 
     Attributes:
-        workers: Worker processes, each with one torch thread; null: one per CPU core.
+        workers: Worker processes, each with one torch thread; null: one per CPU core, or, where training runs on CUDA,
+            as many as the GPUs have room for, which are also the most.
+        gpu_fraction: Share of a GPU that one training takes, and of its memory at most; null: all of it. Every process
+            needs some hundred megabytes on its GPU beside: four trainings fit better with 0.23 than with 0.25.
     """
 
     workers: PositiveInt | None
+    gpu_fraction: Share | None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

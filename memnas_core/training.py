@@ -5,6 +5,7 @@ not state the restart schedule, weight decay or where accuracy is measured; here
 end of training.
 """
 
+import ctypes
 import logging
 import math
 import time
@@ -12,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.utils.deterministic
 from torch import Tensor, nn
+from torch.amp import GradScaler, autocast
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.utils.dlpack import from_dlpack
 
-from memnas_core.config import Device, TrainingSettings
+from memnas_core.config import Device, Precision, TrainingSettings
 from memnas_core.data import Dataset, Split
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.errors import SettingsError
@@ -28,6 +31,11 @@ EVALUATION_BATCH = 512
 
 STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 256
 """Training images on which statistics of batch norms are measured, and how many at a time."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's malloc.h."""
+
+_LARGEST_BLOCK = 1 << 30
 
 DIVERGED_LOSS = 3.0
 """A candidate is given up when an epoch's mean loss exceeds so many times that of guessing evenly."""
@@ -86,6 +94,18 @@ class TrainingOutcome:
     images_seen: int
 
 
+def prepare_process() -> None:
+    """Make this process one that trains: one thread, the same bits every time, and memory that is used again."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Else torch fills every new tensor before it is written to, a pass over memory that finds mistakes and costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at run time
+    # glibc hands large blocks back to the system when they are freed, and every step takes them anew, page by page.
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
+    libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_BLOCK)
+
+
 def choose_device(wanted: Device) -> torch.device:
     """Return the device that the settings name; `auto` is CUDA where there is one.
 
@@ -99,6 +119,20 @@ def choose_device(wanted: Device) -> torch.device:
     return torch.device(wanted)
 
 
+def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
+    """Return what a training step computes with; `auto` is float32 on a CPU and half as long on CUDA.
+
+    Args:
+        wanted: As the settings say.
+        device: Where the training runs.
+    """
+    if wanted != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
 def train(
     network: nn.Module,
     dataset: Dataset,
@@ -108,6 +142,9 @@ def train(
     images: int | None = None,
 ) -> TrainingOutcome:
     """Train a network in place.
+
+    With a shorter precision than float32, only steps use it: the weights, the statistics that are measured at the end
+    and accuracies are those of the float32 network that is kept.
 
     Args:
         network: Maps (batch, C, H, W) to (batch, classes).
@@ -121,6 +158,7 @@ def train(
         The outcome; the weights are in the network, which is left in evaluation mode.
     """
     device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
     network.to(device).to(memory_format=torch.channels_last)
     pixels, labels = _tensors(dataset.train, device)
     augment = Augmentation(dataset.info, settings, device)
@@ -134,6 +172,8 @@ def train(
         weight_decay=settings.weight_decay,
         fused=True,
     )
+    # Gradients would vanish in float16's range; bfloat16 has that of float32.
+    scaler = GradScaler(device.type, enabled=precision is torch.float16)
     all_steps = settings.epochs * steps if images is None else max(1, round(images / batch_size))
     cycle = all_steps if images is not None or settings.restart_epochs is None else settings.restart_epochs * steps
     scheduler = CosineAnnealingWarmRestarts(optimizer, T_0=cycle, T_mult=settings.restart_factor)
@@ -150,11 +190,13 @@ def train(
         for step in range(epoch_steps):
             chosen = order[step * batch_size : (step + 1) * batch_size].to(device)
             batch = augment(pixels[chosen], generator).contiguous(memory_format=torch.channels_last)
-            scores = network(batch)
-            loss = cross_entropy(scores, labels[chosen])
+            with autocast(device.type, precision, enabled=precision is not torch.float32):
+                scores = network(batch)
+            loss = cross_entropy(scores.float(), labels[chosen])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
             rate = optimizer.param_groups[0]["lr"]
             scheduler.step()
             seen += batch_size

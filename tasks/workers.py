@@ -1,4 +1,4 @@
-"""Warm worker processes: spawned once, one torch thread each, replaced when one dies.
+"""Warm worker processes: spawned once, one torch thread each and a share of a GPU if any, replaced when one dies.
 
 Prefect's tasks wait in threads for jobs that run here. torch's thread count and default generator belong to a
 process, so that candidates never train in threads of one process.
@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from memnas_core.errors import MemnasError
+from tasks.places import Place
 
 POLL_SECONDS = 0.1
 
@@ -36,12 +37,13 @@ class _Worker:
 
     _starting = threading.Lock()
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self._executor = ProcessPoolExecutor(
             max_workers=1,
             mp_context=get_context("spawn"),
             initializer=_begin_worker,
-            initargs=(os.getpid(),),
+            initargs=(os.getpid(), place),
         )
         with self._starting:  # the executor starts its process at the first job and does not say which it is
             before = set(active_children())
@@ -65,16 +67,16 @@ class _Worker:
 class Workers:
     """Processes that run one job at a time each. Threads may share it."""
 
-    def __init__(self, count: int | None) -> None:
+    def __init__(self, places: Sequence[Place]) -> None:
         """Start the processes.
 
         Args:
-            count: How many; None: one for each CPU core this process may use.
+            places: Where each of them trains.
         """
-        self.count = count or len(os.sched_getaffinity(0))
+        self.count = len(places)
         self._is_stopped = False
         self._changing = threading.Lock()
-        self._all = {_Worker() for _ in range(self.count)}
+        self._all = {_Worker(place) for place in places}
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         for worker in self._all:
             self._idle.put(worker)
@@ -114,7 +116,7 @@ class Workers:
             if self._is_stopped:
                 raise CancelledError("the workers were stopped")
             self._all.remove(worker)
-            new = _Worker()
+            new = _Worker(worker.place)
             self._all.add(new)
         return new
 
@@ -134,14 +136,23 @@ class Workers:
         self.stop()
 
 
-def _begin_worker(parent: int) -> None:
+def _begin_worker(parent: int, place: Place) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=[parent], daemon=True).start()
+    from memnas_core.training import prepare_process
+
+    prepare_process()
+    _take(place)
+
+
+def _take(place: Place) -> None:
+    """Make a worker's GPU what `cuda` means in its jobs, which run in the thread that calls this."""
     import torch
 
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if place.gpu is not None:
+        torch.cuda.set_device(place.gpu)
+        torch.cuda.set_per_process_memory_fraction(place.memory_share, place.gpu)
 
 
 def _end_with_parent(parent: int) -> None:

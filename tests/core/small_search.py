@@ -56,10 +56,11 @@ objective: {accuracy_weight: 0.5, activation_convention: minimum, weight_bytes: 
             max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null,
             accuracy_floor: null}
 training: {epochs: 20, batch_size: 64, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
-           restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu}
+           restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu,
+           precision: auto}
 controller: {version: improved, target: accuracy, embedding_size: 8, hidden_size: 8, epochs: 5, learning_rate: 0.003}
 final: {epochs: 60}
-execution: {workers: null}
+execution: {workers: null, gpu_fraction: null}
 tracking: {uri: null, experiment: memnas}
 """
 

@@ -126,10 +126,16 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("controller.target=metric", "controller.target: expected accuracy with search.aim: front, found metric"),
         ("training.device=gpu", "training.device: expected 'auto', 'cpu' or 'cuda', found \"gpu\""),
         (
+            "training.precision=half",
+            "training.precision: expected 'auto', 'float32', 'bfloat16' or 'float16', found \"half\"",
+        ),
+        (
             "data.dataset=mnist",
             "data.dataset: expected 'digits', 'fashion-mnist', 'cifar10' or 'folder', found",
         ),
         ("data.dataset=folder", "data.folder: expected the path of the class folders, found null"),
+        ("execution.gpu_fraction=0", "execution.gpu_fraction: expected a number above 0, found 0"),
+        ("execution.gpu_fraction=2", "execution.gpu_fraction: expected a number of at most 1, found 2"),
         ("store=''", 'store: expected a string that is not empty, found ""'),
     ],
 )
@@ -218,7 +224,7 @@ def test_dumped_settings_read_back_equal(path: Path, tmp_path: Path) -> None:
 
 def test_the_digest_knows_what_decides_a_result() -> None:
     digest = load_settings(PARAMS).result_digest()
-    for same in ("store=elsewhere", "execution.workers=7", "tracking.experiment=other"):
+    for same in ("store=elsewhere", "execution.workers=7", "execution.gpu_fraction=0.5", "tracking.experiment=other"):
         assert load_settings(PARAMS, [same]).result_digest() == digest
     deciding = [
         "search.seed=1",

@@ -40,6 +40,7 @@ SETTINGS = TrainingSettings(
     crop_padding=1,
     cutout_size=2,
     device="cpu",
+    precision="float32",
 )
 ARCHITECTURE = seed_architecture((1, 2), 4)
 
@@ -78,6 +79,7 @@ CHANGED = {
     "crop_padding": 0,
     "cutout_size": 0,
     "device": "auto",
+    "precision": "bfloat16",
 }
 
 

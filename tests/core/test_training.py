@@ -13,14 +13,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from memnas_core.config import DataSettings, TrainingSettings
+from memnas_core.config import DataSettings, Precision, TrainingSettings
 from memnas_core.data import Dataset, DatasetInfo, Split, open_dataset, prepare_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.errors import SettingsError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.network import Network, build_network
-from memnas_core.training import TrainingProgress, accuracy, choose_device, measure_statistics, train
+from memnas_core.training import (
+    TrainingProgress,
+    accuracy,
+    choose_device,
+    choose_precision,
+    measure_statistics,
+    train,
+)
 
 PLAIN = TrainingSettings(
     epochs=1,
@@ -33,6 +40,7 @@ PLAIN = TrainingSettings(
     crop_padding=0,
     cutout_size=0,
     device="cpu",
+    precision="float32",
 )
 USUAL = replace(
     PLAIN,
@@ -335,6 +343,69 @@ def test_devices() -> None:
     else:
         with pytest.raises(SettingsError, match=r"^training\.device: expected a CUDA device, found none"):
             choose_device("cuda")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_precision_that_is_named_is_taken(device: str) -> None:
+    found = [choose_precision(wanted, torch.device(device)) for wanted in ("float32", "bfloat16", "float16")]
+    assert found == [torch.float32, torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize(
+    ("device", "has_bfloat16", "expected"),
+    [
+        ("cpu", True, torch.float32),
+        ("cpu", False, torch.float32),
+        ("cuda", True, torch.bfloat16),
+        ("cuda", False, torch.float16),
+    ],
+)
+def test_the_precision_that_is_chosen(
+    device: str, has_bfloat16: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bfloat16)  # noqa: ARG005
+    assert choose_precision("auto", torch.device(device)) is expected
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_steps_are_taken_in_the_precision_and_accuracies_in_float32(digits: Dataset, precision: Precision) -> None:
+    network, data = network_for(digits.info), small(digits, 128)
+    found: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    for convolution in (module for module in network.modules() if isinstance(module, nn.Conv2d)):
+        convolution.register_forward_hook(
+            lambda _module, _inputs, output: found[torch.is_grad_enabled()].add(output.dtype)
+        )
+    train(network, data, replace(USUAL, precision=precision), 0, images=128)  # with statistics measured at the end
+    assert found == {True: {choose_precision(precision, torch.device("cpu"))}, False: {torch.float32}}
+    assert {tensor.dtype for tensor in network.state_dict().values()} == {torch.float32, torch.int64}
+
+
+def test_bfloat16_learns_as_float32_does(digits: Dataset) -> None:
+    accuracies = {}
+    for precision in ("float32", "bfloat16"):
+        settings = replace(USUAL, epochs=8, learning_rate=0.1, precision=precision)
+        accuracies[precision] = train(network_for(digits.info), digits, settings, 0).history[-1].validation_accuracy
+    assert accuracies["bfloat16"] == pytest.approx(accuracies["float32"], abs=0.1)
+
+
+class Whispering(Watching):
+    """Scores so small that float16 has no number for their gradients."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).float() * 1e-8
+
+
+def test_small_gradients_survive_float16() -> None:
+    """A gradient of 1e-8 / 2 / 4 is below float16's least number, 6e-8; times the scaler's 65,536 it is not."""
+    weights = []
+    for precision in ("float32", "float16"):
+        network = Whispering()
+        network.load_state_dict({"linear.weight": torch.tensor([[0.5], [0.25]]), "linear.bias": torch.zeros(2)})
+        train(network, numbered(16), replace(PLAIN, learning_rate=1e9, precision=precision), 0)
+        weights.append(network.linear.weight.detach())
+    moved = weights[0] - torch.tensor([[0.5], [0.25]])
+    assert moved.abs().min() > 1e-3
+    assert torch.allclose(weights[1], weights[0], atol=0.2 * moved.abs().max().item())  # differences of rounded figures
 
 
 def test_the_images_are_not_changed() -> None:

@@ -12,6 +12,7 @@ from memnas_core.architecture import from_json
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape
 from memnas_core.measure import measure
+from tasks.places import cpu_places
 from tasks.workers import Workers
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def test_a_table_is_made_and_a_second_run_trains_nothing(plan: Plan, monkeypatch
     small = ("network.filters=2", "network.strides=[2, 1]", "training.epochs=1", "data.max_training_images=256")
     settings = plan.load_settings(*small)
     monkeypatch.setattr(Plan, "load_settings", lambda _plan: settings)
-    with Workers(1) as workers, Progress(disable=True) as progress:
+    with Workers(cpu_places(1)) as workers, Progress(disable=True) as progress:
         rows = train_candidates(plan, workers, progress)
         trainings = {path: path.stat().st_mtime_ns for path in Path("store/candidates").glob("*/training.json")}
         assert len(trainings) == 2 * len(rows)

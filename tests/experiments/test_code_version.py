@@ -20,7 +20,8 @@ def test_words_do_not_change_the_code() -> None:
 WITHOUT_INFLUENCE = {
     *(f"memnas_core.{name}" for name in ("config", "environment", "errors", "records", "result_folder", "storage")),
     *(f"memnas_core.{name}" for name in ("network_files", "result_report", "report", "yaml_reader")),
-    *(f"tasks.{name}" for name in ("display", "recording", "tracking", "tracking_store", "versioning", "workers")),
+    *(f"tasks.{name}" for name in ("display", "recording", "tracking", "tracking_store", "versioning")),
+    *(f"tasks.{name}" for name in ("places", "workers")),
     *("flows.interrupt", "flows.start"),
 }
 

@@ -23,6 +23,7 @@ from memnas_core.config import TrainingSettings, dump_settings
 from memnas_core.data import DatasetInfo, open_dataset
 from memnas_core.errors import RecordError
 from memnas_core.grow_trim import seed_architecture
+from tasks.places import cpu_places
 from tasks.workers import Workers
 from tests.core.small_search import small_settings
 from tests.experiments.made_up_searches import full, make_search
@@ -102,7 +103,7 @@ def found_in(folder: Path) -> Architecture:
 
 
 def run_stage(models: Models, plan: Plan, folder: Path) -> None:
-    with Workers(1) as workers, Progress(console=Console(quiet=True)) as progress:
+    with Workers(cpu_places(1)) as workers, Progress(console=Console(quiet=True)) as progress:
         train_networks(models, plan, workers, progress, folder / RESULTS / "networks")
 
 

@@ -31,11 +31,12 @@ objective: {{accuracy_weight: 0.8, activation_convention: minimum, weight_bytes:
              device: null, max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null,
             accuracy_floor: 0.25}}
 training: {{epochs: 12, batch_size: 32, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
-            restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu}}
+            restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu,
+            precision: auto}}
 controller: {{version: improved, target: accuracy, embedding_size: 16, hidden_size: 16, epochs: 10,
              learning_rate: 0.003}}
 final: {{epochs: 12}}
-execution: {{workers: 2}}
+execution: {{workers: 2, gpu_fraction: null}}
 tracking: {{uri: null, experiment: memnas}}
 """
 

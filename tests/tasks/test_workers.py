@@ -1,6 +1,7 @@
 """The pool of worker processes, with real processes and real signals."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import torch.utils.deterministic
 
-from tasks.workers import WorkerLostError, Workers
+from tasks.places import ON_CPU, Place, cpu_places
+from tasks.workers import WorkerLostError, Workers, _take
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +30,7 @@ def _surroundings() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    with Workers(2) as pool:
+    with Workers(cpu_places(2)) as pool:
         yield pool
 
 
@@ -54,6 +57,18 @@ def fail(words: str) -> None:
 
 def signals() -> tuple[object, object]:
     return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+
+def fills_new_tensors() -> bool:
+    return torch.utils.deterministic.fill_uninitialized_memory
+
+
+def faults_of_memory_used_again() -> int:
+    """Return the page faults of 256 MB that were used and freed before; 128 at least if the system had them back."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(64 * 2**20).fill_(1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> float:
@@ -108,11 +123,16 @@ def test_one_torch_thread_and_no_signals(workers: Workers, threads: ThreadPoolEx
     expected = {
         torch.get_num_threads: 1,
         torch.are_deterministic_algorithms_enabled: True,
+        fills_new_tensors: False,
         signals: (signal.SIG_IGN, signal.SIG_DFL),
     }
     for function, value in expected.items():
         jobs = [threads.submit(workers.run, function) for _ in range(2)]
         assert [job.result() for job in jobs] == [value, value]
+
+
+def test_a_worker_keeps_the_memory_that_it_has_freed(workers: Workers) -> None:
+    assert workers.run(faults_of_memory_used_again) < 64
 
 
 def test_the_caller_may_look_around_while_it_waits(workers: Workers) -> None:
@@ -148,7 +168,7 @@ def test_a_worker_that_dies_between_jobs_is_replaced(workers: Workers, threads: 
 
 
 def test_stop_ends_everything_at_once(tmp_path: Path) -> None:
-    pool = Workers(1)
+    pool = Workers(cpu_places(1))
     outcomes: list[Future[int]] = []
     with ThreadPoolExecutor(2) as threads:
         outcomes.append(threads.submit(pool.run, sleep_and_tell, tmp_path / "running", 60))
@@ -174,7 +194,7 @@ def test_leaving_the_block_by_an_error_ends_the_workers() -> None:
     pids: set[psutil.Process] = set()
 
     def leave() -> None:
-        with Workers(1):
+        with Workers(cpu_places(1)):
             pids.update(set(psutil.Process().children()) - before)
             raise ZeroDivisionError
 
@@ -189,10 +209,11 @@ def test_workers_go_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
+from tasks.places import ON_CPU, Place, cpu_places
 from tasks.workers import Workers
 from tests.tasks.test_workers import sleep_and_tell
 
-Workers(1).run(sleep_and_tell, Path(sys.argv[1]) / "busy", 60)
+Workers(cpu_places(1)).run(sleep_and_tell, Path(sys.argv[1]) / "busy", 60)
 """
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2])
     try:
@@ -203,3 +224,25 @@ Workers(1).run(sleep_and_tell, Path(sys.argv[1]) / "busy", 60)
         parent.kill()
         parent.wait()
     assert wait_until(lambda: not any(is_running(pid) for pid in descendants), seconds=10) < 3
+
+
+def test_a_worker_takes_its_share_of_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *share: taken.append(share))
+    _take(ON_CPU)
+    assert taken == []
+    _take(Place(gpu=3, memory_share=0.25))
+    assert taken == [3, (0.25, 3)]
+
+
+def test_each_worker_is_told_its_own_place_and_its_successor_the_same() -> None:
+    """All on the CPU, since there may be no GPU: a share tells them apart."""
+    places = [Place(None, 0.25), Place(None, 0.75)]
+    with Workers(places) as pool:
+        assert {worker.place for worker in pool._all} == set(places)
+        for _ in range(4):
+            os.kill(pool.run(os.getpid), signal.SIGKILL)
+            time.sleep(0.2)
+            assert pool.run(abs, -3) == 3
+        assert {worker.place for worker in pool._all} == set(places)

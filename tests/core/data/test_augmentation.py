@@ -33,7 +33,7 @@ def _info(channels: int, height: int, width: int, flip: bool) -> DatasetInfo:
 
 
 def _augmentation(info: DatasetInfo, padding: int, cutout: int, device: str = "cpu") -> Augmentation:
-    training = TrainingSettings(1, 1, 0.1, 0.9, 0.0, None, 1, padding, cutout, "cpu")
+    training = TrainingSettings(1, 1, 0.1, 0.9, 0.0, None, 1, padding, cutout, "cpu", "float32")
     return Augmentation(info, training, torch.device(device))
 
 
