@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.stats import kendalltau
 
-from benchmarks.runtime_memory import with_tables
+from benchmarks.page import with_tables
 from memnas_core.architecture import Architecture
 from memnas_core.config import Settings, load_settings
 from memnas_core.data import prepare_dataset

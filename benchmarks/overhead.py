@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from benchmarks.overhead_clock import Row, Situation
-from benchmarks.runtime_memory import with_tables
+from benchmarks.page import with_tables
 from flows.cli import ENVIRONMENT
 from memnas_core.config import Settings, load_settings
 from memnas_core.environment import machine, versions

@@ -21,16 +21,14 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.page import with_tables
 from benchmarks.runtime_networks import CHILDREN, LINEAGES, ROUNDS, SEED, measure_all, subjects
 from benchmarks.runtime_predictions import Row, rows_of
 from benchmarks.runtime_report import ratio_picture, tables
 from memnas_core.environment import machine, processor_flags, versions
-from memnas_core.errors import RecordError
 from memnas_core.onnxruntime_plan import channel_block
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
-
-BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 
 
 @click.command(help="Measure what has not been measured yet, write the raw rows, and print the tables.")
@@ -80,19 +78,6 @@ def header(rows: Sequence[Row]) -> Iterator[str]:
         f"children a round, seed {SEED}), the others found by searches"
     )
     yield "- spread: 5 % and 95 % quantiles over networks; every single figure is exact and repeats"
-
-
-def with_tables(text: str, lines: Sequence[str], page: Path) -> str:
-    """Return a page with lines between its marks.
-
-    Raises:
-        RecordError: The page has no such marks.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise RecordError(f"{page}: expected the marks {BEGIN} and {END}, found none; add them where tables belong")
-    return "\n".join([before + begin, "", *lines, "", end + after])
 
 
 if __name__ == "__main__":

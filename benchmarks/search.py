@@ -23,7 +23,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.runtime_memory import with_tables
+from benchmarks.page import with_tables
 from benchmarks.search_methods.tally import Row
 from benchmarks.search_report import Measured, page_lines, search_picture
 from benchmarks.search_runs import DATASETS, METHODS, SEEDS, Run, perform

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.search_methods import evolution, moasha, nsga2, product, random_search
 from benchmarks.search_methods.interface import Method, SpentError
 from benchmarks.search_methods.tally import Row, Tally
-from benchmarks.search_methods.trainer import Task, Trainer
+from benchmarks.search_methods.trainer import SEED_CELLS, Task, Trainer
 from experiments.code_version import code_version
 from memnas_core.config import Settings, load_settings
 from memnas_core.environment import machine, versions
@@ -75,7 +75,7 @@ class Run:
         search = self.settings.search
         if self.method in PEERS:
             settings = {name: settings[name] for name in ("data", "network", "objective", "training")}
-            settings |= {"seeds": search.seed_cells, "max_cells": search.max_cells}
+            settings |= {"seeds": SEED_CELLS, "max_cells": search.max_cells}
         deciding: list[object] = [settings, PRODUCTS.get(self.method), TRAININGS]
         if self.method in PRODUCTS:
             deciding.append(code_version("search"))

@@ -32,7 +32,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from benchmarks.runtime_memory import with_tables
+from benchmarks.page import with_tables
 from benchmarks.training_loops import LOOPS
 from benchmarks.training_loops import train as train_plainly
 from benchmarks.training_speed_report import (

@@ -28,9 +28,17 @@ CONDENSENET_GROWTH = (8, 16, 32)
 CONDENSENET_GROUPS = 4
 
 
-def mobilenet_v2_small(channels: int, classes: int) -> nn.Module:
-    """Return MobileNet-V2 that halves images three times in place of five."""
-    network = mobilenet_v2(weights=None, num_classes=classes, inverted_residual_setting=MOBILENET_V2_STAGES)
+def mobilenet_v2_small(channels: int, classes: int, width: float = 1.0) -> nn.Module:
+    """Return MobileNet-V2 that halves images three times in place of five.
+
+    Args:
+        channels: Of an image.
+        classes: Number of classes.
+        width: Multiplies the channels of all layers; the last has no fewer than 1280.
+    """
+    network = mobilenet_v2(
+        weights=None, num_classes=classes, width_mult=width, inverted_residual_setting=MOBILENET_V2_STAGES
+    )
     first = nn.Conv2d(channels, network.features[0][0].out_channels, 3, 1, 1, bias=False)
     nn.init.kaiming_normal_(first.weight, mode="fan_out")  # as torchvision draws the others
     network.features[0][0] = first

@@ -15,7 +15,7 @@ from benchmarks.search_methods.box import Box
 from benchmarks.search_methods.interface import Figures, Rungs, SpentError
 from benchmarks.search_methods.space import Space
 from benchmarks.search_methods.tally import Tally
-from memnas_core.architecture import Architecture
+from memnas_core.architecture import Architecture, Operation
 from memnas_core.budget import smallest_architecture
 from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
@@ -27,6 +27,14 @@ from memnas_core.jobs import TrainingJob, candidate_seed, finished, run
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.network import build_network
 from memnas_core.training import TrainingProgress, accuracy, choose_device, measure_statistics, train
+
+SEED_CELLS = (
+    (Operation.DEPTHWISE_3X3, Operation.DEPTHWISE_5X5),
+    (Operation.CONV_3X3, Operation.DEPTHWISE_5X5),
+    (Operation.DEPTHWISE_5X5, Operation.AVERAGE_POOL_3X3),
+    (Operation.CONV_3X3, Operation.AVERAGE_POOL_3X3),
+)
+"""Cells of the networks that peers begin with: those that memnas begins with on either data set, and one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Task:
     def space(self) -> Space:
         """What a method may propose."""
         network, search = self.settings.network, self.settings.search
-        seeds = [seed_architecture(network.strides, network.filters, pair) for pair in search.seed_cells]
+        seeds = [seed_architecture(network.strides, network.filters, pair) for pair in SEED_CELLS]
         return Space(tuple(seeds), search.max_cells, self.total_bytes, self.box)
 
     def measure(self, architecture: Architecture) -> MemoryFigures:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.runtime_memory import BEGIN, END
+from benchmarks.page import marks
 from benchmarks.search import write_rows
 from benchmarks.search_methods.tally import Row
 from benchmarks.search_report import Measured, costs, page_lines, search_picture
@@ -90,7 +90,7 @@ def test_rows_carry_what_they_were_measured_with(measured: list[Measured], tmp_p
     ]
 
 
-def test_page_has_its_marks() -> None:
+@pytest.mark.parametrize("name", ["benchmark", "choices"])
+def test_page_has_its_marks(name: str) -> None:
     text = (Path(__file__).parents[2] / "docs" / "search-cost.md").read_text(encoding="utf-8")
-    assert BEGIN in text
-    assert END in text
+    assert all(mark in text for mark in marks(name))

@@ -119,7 +119,7 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("search.moves=trim", "search.moves: expected 'grow_and_trim' or 'grow', found \"trim\""),
         ("search.selection=scc", "search.selection: expected 'controller' or 'random', found \"scc\""),
         ("search.aim=both", "search.aim: expected 'front' or 'score', found \"both\""),
-        ("search.aim=score", "search.seed_cells: expected one pair with search.aim: score, found 4"),
+        ("search.aim=score", "search.seed_cells: expected one pair with search.aim: score, found 2"),
         ("search.rungs=[]", "search.rungs: expected"),
         ("search.keep=0", "search.keep: expected a number above 0, found 0"),
         ("search.seed_cells=[[conv_3x3, conv_4x4]]", "search.seed_cells.0.1: expected"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runtime_memory import BEGIN, END, with_tables
+from benchmarks.page import marks, with_tables
 from benchmarks.runtime_networks import CLASSES, Measured, Subject
 from benchmarks.runtime_predictions import Row, rows_of
 from benchmarks.runtime_report import ratio_picture, tables
@@ -93,8 +93,13 @@ def test_tables_and_picture(rows: tuple[Row, ...]) -> None:
 
 
 def test_tables_go_between_the_marks() -> None:
-    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    (begin, end), (other_begin, other_end) = marks(), marks("choices")
+    choices = f"{other_begin}\nold\n{other_end}\n"
+    page = f"before\n{begin}\nold\n{end}\nafter\n{choices}"
     new = with_tables(page, ["one", "two"], Path("page.md"))
-    assert new == f"before\n{BEGIN}\n\none\ntwo\n\n{END}\nafter\n"
+    assert new == f"before\n{begin}\n\none\ntwo\n\n{end}\nafter\n{choices}"
+    assert with_tables(page, ["new"], Path("page.md"), "choices") == page.replace(
+        choices, f"{other_begin}\n\nnew\n\n{other_end}\n"
+    )
     with pytest.raises(RecordError, match="expected the marks"):
         with_tables("no marks", [], Path("page.md"))

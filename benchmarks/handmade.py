@@ -1,0 +1,258 @@
+"""A network that a search found against MobileNetV2, trained alike: accuracy on the test images, and memory.
+
+The search is that of benchmarks/handmade.yaml. Of the networks on its front the most accurate on the validation images
+is taken, and the one that is worth most by Eq. 4. These and MobileNetV2 of several widths are trained from nothing,
+with the same images, epochs, optimiser and augmentation, and tested once. A finished training is kept and not repeated.
+
+Run: python -m benchmarks.handmade --page docs/handmade.md
+"""
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+import torch
+from torch import nn
+
+from benchmarks.page import with_tables
+from experiments.small_networks import mobilenet_v2_small
+from memnas_core.architecture import Architecture, from_json, to_json
+from memnas_core.config import Settings, load_settings
+from memnas_core.data import open_dataset, prepare_dataset
+from memnas_core.data.augmentation import Augmentation
+from memnas_core.environment import machine, versions
+from memnas_core.graph import Shape, lower
+from memnas_core.grow_trim import seed_architecture
+from memnas_core.jobs import training_version
+from memnas_core.memory_report import memory_report
+from memnas_core.network import build_network
+from memnas_core.records import CandidateRow
+from memnas_core.result_folder import SearchFolder
+from memnas_core.search import best_row, front_of
+from memnas_core.storage import write_text
+from memnas_core.tables import write_parquet
+from memnas_core.trace import trace
+from memnas_core.training import accuracy, choose_device, prepare_process, train
+
+PARAMS = Path("benchmarks/handmade.yaml")
+SEARCH = "handmade"
+WIDTHS = (1.0, 0.5, 0.25)
+"""Width multipliers of MobileNetV2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training of one network.
+
+    Attributes:
+        network: Its name in the table.
+        arch_id: Of a found network; empty for MobileNetV2.
+        seed: Of the training.
+        test_accuracy: In [0, 1]; null where the training diverged.
+        param_bytes: Weights, float32.
+        activation_bytes: Peak of the activations at batch 1, float32, `sequential`.
+        total_bytes: Both together.
+        images: Training images seen.
+        seconds: Wall time.
+    """
+
+    network: str
+    arch_id: str
+    seed: int
+    test_accuracy: float | None
+    param_bytes: int
+    activation_bytes: int
+    total_bytes: int
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training of a network.
+
+    Attributes:
+        network: Its name.
+        width: Of MobileNetV2; None: the architecture is trained.
+        architecture: As JSON; empty for MobileNetV2.
+        seed: Of the training.
+        dataset: Folder of the prepared data.
+        folder: Receives the outcome.
+    """
+
+    network: str
+    width: float | None
+    architecture: str
+    seed: int
+    dataset: Path
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the outcome goes."""
+        found = from_json(self.architecture).arch_id if self.architecture else f"mobilenet-{self.width}"
+        return self.folder / f"{found}-{self.seed}-{training_version()}.json"
+
+    def build(self, shape: Sequence[int], classes: int) -> nn.Module:
+        """Return the network with fresh weights."""
+        if self.architecture:
+            return build_network(lower(from_json(self.architecture), Shape(*shape), classes), self.seed)
+        torch.manual_seed(self.seed)
+        return mobilenet_v2_small(shape[0], classes, self.width or 1.0)
+
+
+def perform(job: Job, settings: Settings) -> None:
+    """Train a network from nothing, test it and write the outcome."""
+    started = time.perf_counter()
+    data = open_dataset(job.dataset)
+    network = job.build(data.info.shape, len(data.info.classes))
+    report = memory_report(trace(network, data.info.shape), 4, 4)
+    images = settings.training.epochs * data.info.train_size
+    outcome = train(network, data, settings.training, job.seed, images=images)
+    device = choose_device(settings.training.device)
+    augment = Augmentation(data.info, settings.training, device)
+    row = Row(
+        network=job.network,
+        arch_id=from_json(job.architecture).arch_id if job.architecture else "",
+        seed=job.seed,
+        test_accuracy=None if outcome.diverged else accuracy(network, data.test, augment, device),
+        param_bytes=report.param_bytes,
+        activation_bytes=report.peaks["sequential"],
+        total_bytes=report.totals["sequential"],
+        images=outcome.images_seen,
+        seconds=time.perf_counter() - started,
+    )
+    write_text(job.path, json.dumps(asdict(row)))
+
+
+def search(store: Path) -> SearchFolder:
+    """Run the search, or take it where it is finished; what it says goes to the terminal.
+
+    Raises:
+        ClickException: It failed.
+    """
+    command = [sys.executable, "-m", "flows.cli", "search", "--params", str(PARAMS), "--name", SEARCH, "--resume"]
+    ended = subprocess.run([*command, "--set", f"store={store.absolute()}"], check=False)
+    if ended.returncode:
+        raise click.ClickException(f"{shlex.join(command)}: expected a search that ends well; its message is above")
+    return SearchFolder(store.absolute() / "searches" / SEARCH)
+
+
+def found_networks(folder: SearchFolder) -> dict[str, Architecture]:
+    """Return the two networks that are taken from a search, by their names in the table."""
+    settings = folder.settings()
+    rows: list[CandidateRow] = [row for _, of_round in folder.rounds() for row in of_round]
+    taken = {
+        "found, most accurate": front_of(rows, settings.objective)[-1],
+        "found, best by Eq. 4": best_row(rows, settings.objective),
+    }
+    return {name: from_json(row.architecture) for name, row in taken.items()}
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what was found, then a line a network, in Markdown."""
+    by_network: dict[str, list[Row]] = {}
+    for row in rows:
+        by_network.setdefault(row.network, []).append(row)
+    whole = by_network[mobilenet_name(1.0)]
+    for name, of_network in by_network.items():
+        if name.startswith("found"):
+            yield f"- {name}: {_against(of_network, whole)}"
+    yield ""
+    yield "| network | test accuracy: mean (each training) | weights, kB | activations, kB | together, kB |"
+    yield "|---|---:|---:|---:|---:|"
+    for name, of_network in by_network.items():
+        one = of_network[0]
+        each = ", ".join("diverged" if row.test_accuracy is None else f"{row.test_accuracy:.4f}" for row in of_network)
+        sizes = (one.param_bytes, one.activation_bytes, one.total_bytes)
+        mean = _mean(of_network)
+        yield (
+            f"| {name} | {'-' if mean is None else f'{mean:.4f}'} ({each}) | "
+            f"{' | '.join(f'{size / 1000:,.1f}' for size in sizes)} |"
+        )
+
+
+def _against(found: Sequence[Row], handmade: Sequence[Row]) -> str:
+    share = found[0].total_bytes / handmade[0].total_bytes
+    ours, theirs = _mean(found), _mean(handmade)
+    if ours is None or theirs is None:
+        return "a training diverged"
+    verdict = "at least as accurate" if ours >= theirs else "less accurate"
+    return f"{verdict} ({ours:.4f} against {theirs:.4f}), with {share:.2%} of MobileNetV2's memory"
+
+
+def _mean(rows: Sequence[Row]) -> float | None:
+    values = [row.test_accuracy for row in rows if row.test_accuracy is not None]
+    return statistics.mean(values) if values else None
+
+
+def circumstances(rows: Sequence[Row], settings: Settings) -> Iterator[str]:
+    """Yield how it was measured."""
+    used = dict(versions())
+    seeds = sorted({row.seed for row in rows})
+    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.handmade', *sys.argv[1:]])}`"
+    yield f"- date: {datetime.now(UTC):%Y-%m-%d}; machine: {machine()}; no figure here is a time"
+    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'torchvision'))}"
+    yield (
+        f"- n: {len(seeds)} trainings a network (seeds {', '.join(map(str, seeds))}), each with {rows[0].images:,} "
+        f"images in {settings.training.epochs} epochs; one search, seed {settings.search.seed}"
+    )
+
+
+def mobilenet_name(width: float) -> str:
+    """Return the name of MobileNetV2 with a width multiplier."""
+    return f"MobileNetV2, width {width:g}"
+
+
+@click.command(help="Search, train what was found and MobileNetV2 alike, and write the table.")
+@click.option("--store", type=click.Path(path_type=Path), default=Path("store/benchmarks/handmade"), show_default=True)
+@click.option("--rows", type=click.Path(path_type=Path), default=Path("benchmarks/results/handmade.parquet"))
+@click.option("--page", type=click.Path(exists=True, path_type=Path), help="Put the table between its two marks.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings of each network.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Trainings at the same time.")
+def main(store: Path, rows: Path, page: Path | None, seeds: int, workers: int) -> None:
+    """Search, train, write and print."""
+    folder = search(store)
+    settings = load_settings(PARAMS)
+    reduction = seed_architecture(settings.network.strides, settings.network.filters).reduction
+    dataset = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=reduction)
+    networks: Mapping[str, tuple[float | None, str]] = {
+        **{mobilenet_name(width): (width, "") for width in WIDTHS},
+        **{name: (None, to_json(architecture)) for name, architecture in found_networks(folder).items()},
+    }
+    jobs = [
+        Job(name, width, architecture, seed, dataset, store / "trainings")
+        for seed in range(seeds)
+        for name, (width, architecture) in networks.items()
+    ]
+    run: Callable[[Job], None] = partial(perform, settings=settings)
+    with ProcessPoolExecutor(workers, get_context("spawn"), prepare_process) as pool:
+        futures = {pool.submit(run, job): job for job in jobs if not job.path.is_file()}
+        for number, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            done = futures[future]
+            print(f"[{number}/{len(futures)}] {done.network}, seed {done.seed}", file=sys.stderr, flush=True)
+    measured = [Row(**json.loads(job.path.read_text(encoding="utf-8"))) for job in jobs]
+    measured.sort(key=lambda row: list(networks).index(row.network))
+    lines = [*table(measured), "", *circumstances(measured, settings)]
+    print("\n".join(lines))
+    write_parquet(rows, Row, measured)
+    if page is not None:
+        write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page))
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    main()

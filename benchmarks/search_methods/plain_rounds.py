@@ -1,0 +1,80 @@
+"""memnas's rounds in one process, without Prefect, MLflow, DVC and workers: the same steps and the same trainings.
+
+Starting `memnas search` takes longer than a short search on small images trains. A test holds that both train the same
+networks to the same accuracies.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.search_methods.tally import Tally
+from benchmarks.search_methods.trainer import Task
+from memnas_core.grow_trim import MoveCounts
+from memnas_core.jobs import TrainingRecord, finished, joined, run
+from memnas_core.result_folder import SearchFolder
+from memnas_core.search import Contender, Ranking, promising, rerank
+from tasks.round_steps import generate, rank, update_controller
+from tasks.session import Search
+
+
+class SilentDisplay:
+    """Stands where the steps of a search say something."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+
+def search_plainly(task: Task, tally: Tally, limit: int, folder: Path) -> None:
+    """Search until so many training images are spent; the round in which they are goes on to its end.
+
+    Args:
+        task: Settings and data.
+        tally: Receives a row for each rung of a candidate.
+        limit: Training images.
+        folder: Receives finished trainings, under the keys of what decides them.
+    """
+    search = Search(
+        task.settings,
+        SearchFolder(folder),
+        task.folder,
+        task.info,
+        workers=None,  # type: ignore[arg-type]  # the steps used here need none of these
+        tracker=None,  # type: ignore[arg-type]
+        versions=None,  # type: ignore[arg-type]
+        display=SilentDisplay(),  # type: ignore[arg-type]
+    )
+    number, ranking = 0, Ranking(search.seeds, MoveCounts(0, 0, 0, 0, 0))
+    while True:
+        records = _train_top(search, ranking, number, tally)
+        base = search.base if number > 0 else None
+        search.accept(rerank(ranking, records, base, task.settings.objective, search.front))
+        if tally.images >= limit:
+            return
+        search.controller = update_controller.fn(search)
+        number += 1
+        generation = generate.fn(search, number)
+        if not generation.candidates:
+            return
+        ranking = rank.fn(search, generation, number)
+
+
+def _train_top(search: Search, ranking: Ranking, number: int, tally: Tally) -> dict[str, TrainingRecord]:
+    """Train the k best, rung by rung, and return each one's record by id (`flows.round`)."""
+    settings = search.settings
+    running: Sequence[Contender] = ranking.top(settings.search.top_k) if number > 0 else ranking.contenders
+    trained: dict[str, list[TrainingRecord]] = {contender.candidate.arch_id: [] for contender in running}
+    for rung, images in enumerate(search.rungs(number)):
+        if rung > 0:
+            base = search.base if number > 0 else None
+            running = promising(running, _joined(trained), base, settings.objective, search.front, settings.search.keep)
+        for contender in running:
+            before = joined(trained[contender.candidate.arch_id]) if rung > 0 else None
+            job = search.candidate_job(contender.candidate, images, before)
+            record = finished(job) or run(job)
+            trained[record.arch_id].append(record)
+            tally.add(record.arch_id, record.validation_accuracy, contender.memory, record.images_seen, record.seconds)
+    return _joined(trained)
+
+
+def _joined(trained: dict[str, list[TrainingRecord]]) -> dict[str, TrainingRecord]:
+    return {arch_id: joined(records) for arch_id, records in trained.items()}
