@@ -239,7 +239,7 @@ def circumstances(networks: tuple[Task, ...], repeats: int) -> Iterator[str]:
 
 @click.command(help="Measure how fast candidates train.")
 @click.option("--store", type=click.Path(path_type=Path), default=Path("store/benchmarks/training-speed"))
-@click.option("--rows", type=click.Path(path_type=Path), default=Path("benchmarks/results/training-speed.parquet"))
+@click.option("--rows", type=click.Path(path_type=Path), default=Path("benchmarks/results/training_speed.parquet"))
 @click.option("--page", type=click.Path(exists=True, path_type=Path), help="Put findings and tables between its marks.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write the figure there.")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)

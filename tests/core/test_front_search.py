@@ -29,7 +29,13 @@ from memnas_core.search import (
     seed_contenders,
 )
 
-SETTINGS: Settings = load_settings(Path(__file__).parents[2] / "params.yaml", ["network.strides=[1, 2]"])
+SEED_CELLS = (
+    "[[depthwise_3x3, depthwise_5x5], [conv_3x3, depthwise_5x5], [depthwise_5x5, average_pool_3x3], "
+    "[conv_3x3, average_pool_3x3]]"
+)
+SETTINGS: Settings = load_settings(
+    Path(__file__).parents[2] / "params.yaml", ["network.strides=[1, 2]", f"search.seed_cells={SEED_CELLS}"]
+)
 OBJECTIVE = replace(SETTINGS.objective, accuracy_floor=0.5)
 SHAPE = Shape(1, 8, 8)
 FILTERS = SETTINGS.network.filters

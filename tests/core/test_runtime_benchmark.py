@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import runtime_predictions
 from benchmarks.page import marks, with_tables
 from benchmarks.runtime_networks import CLASSES, Measured, Subject
 from benchmarks.runtime_predictions import Row, rows_of
@@ -49,7 +50,9 @@ def test_there_are_enough_networks(rows: tuple[Row, ...]) -> None:
     assert {len(found) for found in networks.values()} == {len(next(iter(networks.values())))}
 
 
-def test_predictions_are_this_codes(rows: tuple[Row, ...]) -> None:
+def test_predictions_are_this_codes(rows: tuple[Row, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    # The committed rows are from a processor whose ONNX Runtime has channels in blocks of 8 (docs/runtime-memory.md).
+    monkeypatch.setattr(runtime_predictions, "processor_flags", frozenset)
     networks = list(rows_of_networks(rows).values())
     for found in networks[:: len(networks) // 5]:
         assert list(rows_of(measured_from(found))) == found
