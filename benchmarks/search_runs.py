@@ -8,13 +8,14 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from benchmarks.search_methods import evolution, moasha, nsga2, product, random_search
 from benchmarks.search_methods.interface import Method, SpentError
+from benchmarks.search_methods.plain_rounds import search_plainly
 from benchmarks.search_methods.tally import Row, Tally
 from benchmarks.search_methods.trainer import SEED_CELLS, Task, Trainer
 from experiments.code_version import code_version
@@ -117,10 +118,8 @@ def perform(run: Run) -> None:
         with suppress(SpentError):
             PEERS[run.method](task.space, trainer, run.seed)
     else:
-        store = run.store / "products" / run.dataset / run.path.stem
-        overrides = PRODUCTS[run.method]
-        folder = product.run_search(DATASETS[run.dataset], overrides, run.seed, limit, store.absolute())
-        product.add_rows(folder, tally)
+        settings = load_settings(DATASETS[run.dataset], [*PRODUCTS[run.method], f"search.seed={run.seed}"])
+        search_plainly(replace(task, settings=settings), tally, limit, run.store / "products")
     circumstances = {
         "limit": limit,
         "full_images": task.full_images,

@@ -48,7 +48,7 @@ def search_plainly(task: Task, tally: Tally, limit: int, folder: Path) -> None:
         records = _train_top(search, ranking, number, tally)
         base = search.base if number > 0 else None
         search.accept(rerank(ranking, records, base, task.settings.objective, search.front))
-        if tally.images >= limit:
+        if tally.images >= limit or _is_full(search):
             return
         search.controller = update_controller.fn(search)
         number += 1
@@ -56,6 +56,12 @@ def search_plainly(task: Task, tally: Tally, limit: int, folder: Path) -> None:
         if not generation.candidates:
             return
         ranking = rank.fn(search, generation, number)
+
+
+def _is_full(search: Search) -> bool:
+    """Return whether the one base of a search by Eq. 4 has grown to its end (`memnas_core.search.completion`)."""
+    settings, blocks = search.settings.search, search.base.architecture.blocks
+    return settings.aim == "score" and max(len(block.cells) for block in blocks) >= settings.max_cells
 
 
 def _train_top(search: Search, ranking: Ranking, number: int, tally: Tally) -> dict[str, TrainingRecord]:

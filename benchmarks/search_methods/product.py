@@ -1,4 +1,7 @@
-"""memnas itself: `memnas search` as a process with a store of its own, and what its records say afterwards."""
+"""memnas itself: its settings, and `memnas search` as a process with a store of its own and what its records say.
+
+The benchmark runs the rounds without services (`plain_rounds`), which are checked against the process.
+"""
 
 import subprocess
 import sys
