@@ -186,7 +186,7 @@ def search_picture(measured: Sequence[Measured]) -> str:
     def draw(figure: Figure) -> None:
         panel = (width - left) / len(datasets)
         for number, dataset in enumerate(datasets):
-            axes = inner_axes(figure, left + number * panel, 1.0, panel - 0.55, height - 1.35)
+            axes = inner_axes(figure, left + number * panel, 0.35, panel - 0.55, height - 1.3)
             for method, runs in _by_method(measured, dataset).items():
                 name, colour, line = LOOKS[method]
                 images, curves = _curves(runs)
