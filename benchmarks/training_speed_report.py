@@ -159,7 +159,7 @@ def speed_picture(rows: Sequence[Row]) -> str:
     def draw(figure: Figure) -> None:
         panel = (width - left) / len(trained)
         for number, network in enumerate(trained):
-            axes = inner_axes(figure, left + number * panel, 0.6, panel - 0.3, height - 0.9)
+            axes = inner_axes(figure, left + number * panel, 0.35, panel - 0.3, height - 0.95)
             spreads = [Spread.of(speeds(rows, what, network)) for what in LOOKS]
             medians = [spread.median for spread in spreads]
             colours = [ACCENT if what == MEMNAS else BLUE for what in LOOKS]
