@@ -29,6 +29,7 @@ from benchmarks.search_report import Measured, page_lines, search_picture
 from benchmarks.search_runs import DATASETS, METHODS, SEEDS, Run, perform
 from memnas_core.storage import replacing, storage_errors, write_text
 from memnas_core.tables import schema_of
+from memnas_core.training import prepare_process
 
 
 @click.command(help="Perform the runs that have not been performed yet, and write what all of them found.")
@@ -74,7 +75,7 @@ def perform_all(runs: Sequence[Run], workers: int) -> None:
     """Perform runs, each in a process of its own, and say what is done."""
     if not runs:
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), prepare_process, max_tasks_per_child=1) as pool:
         futures = {pool.submit(perform, run): run for run in runs}
         for number, future in enumerate(as_completed(futures), start=1):
             run = futures[future]
@@ -86,12 +87,6 @@ def perform_all(runs: Sequence[Run], workers: int) -> None:
                 file=sys.stderr,
                 flush=True,
             )
-
-
-def _start_worker() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def write_rows(path: Path, measured: Sequence[Measured], command: str) -> None:

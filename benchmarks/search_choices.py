@@ -33,6 +33,7 @@ from memnas_core.config import load_settings
 from memnas_core.environment import machine
 from memnas_core.storage import write_text
 from memnas_core.tables import read_parquet, write_parquet
+from memnas_core.training import prepare_process
 
 TRAININGS = 5
 
@@ -89,7 +90,7 @@ class Trial:
         return self.store / "choices" / self.dataset / f"{key}.parquet"
 
     def rows(self) -> tuple[Row, ...]:
-        """Return its rows, named after the choice.
+        """Return its rows.
 
         Raises:
             RecordError: They are missing or damaged.
@@ -103,7 +104,7 @@ def perform(trial: Trial) -> None:
     task = Task.prepare(settings, trial.store)
     limit = TRAININGS * task.full_images
     tally = Tally(trial.dataset, trial.choice, trial.seed, task.box)
-    search_plainly(task, tally, limit, trial.store / "choices")
+    search_plainly(task, tally, limit, trial.store / "products")  # shares the trainings of memnas's long runs
     trial.path.parent.mkdir(parents=True, exist_ok=True)
     write_parquet(trial.path, Row, [row for row in tally.rows if row.images <= limit])
 
@@ -127,7 +128,7 @@ def main(
     """Search, gather, write and print."""
     trials = [Trial(*which, store) for which in product(DATASETS, choices, seeds)]
     missing = {trial.path: trial for trial in trials if not trial.path.is_file()}  # some choices are a default
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), prepare_process, max_tasks_per_child=1) as pool:
         futures = {pool.submit(perform, trial): trial for trial in missing.values()}
         for number, future in enumerate(as_completed(futures), start=1):
             future.result()
@@ -139,12 +140,6 @@ def main(
     write_parquet(rows, Row, [_named(row, trial) for trial, of_trial in found.items() for row in of_trial])
     if page is not None:
         write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page, "choices"))
-
-
-def _start_worker() -> None:
-    from memnas_core.training import prepare_process
-
-    prepare_process()
 
 
 def table(found: Mapping[Trial, Sequence[Row]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.search_methods import evolution, moasha, nsga2, product, random_search
+from benchmarks.search_methods import evolution, moasha, nsga2, random_search
 from benchmarks.search_methods.interface import Method, SpentError
 from benchmarks.search_methods.plain_rounds import search_plainly
 from benchmarks.search_methods.tally import Row, Tally
@@ -41,7 +41,23 @@ PEERS: Mapping[str, Method] = {
     "nsga2": nsga2.search,
     "moasha": moasha.search,
 }
-PRODUCTS: Mapping[str, tuple[str, ...]] = {"memnas": product.DEFAULT, "memnas-paper": product.PAPER}
+PAPER = (
+    "search.aim=score",
+    "search.seed_cells=[[conv_3x3, conv_3x3]]",
+    "search.seed_rungs=[1.0]",
+    "search.weights=fresh",
+    "search.warm_learning_rate=null",
+    "search.rungs=[1.0]",
+    "search.keep=1.0",
+    "controller.version=paper",
+    "controller.target=metric",
+    "objective.accuracy_floor=null",
+)
+"""The paper's version: one base, every candidate fully trained from nothing, its SCC on Eq. 4."""
+
+PRODUCTS: Mapping[str, tuple[str, ...]] = {"memnas": (), "memnas-paper": PAPER}
+"""What each version of memnas overrides the settings with."""
+
 METHODS = (*PRODUCTS, *PEERS)
 
 

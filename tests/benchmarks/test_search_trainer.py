@@ -1,23 +1,18 @@
 """The trainer of the peers, and the rows of memnas's own runs."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.search_methods.box import Box
 from benchmarks.search_methods.interface import Figures, Rungs, SpentError
-from benchmarks.search_methods.product import add_rows
 from benchmarks.search_methods.tally import Tally
 from benchmarks.search_methods.trainer import Task, Trainer
 from benchmarks.search_runs import DATASETS, PRODUCTS, Run
 from memnas_core.config import load_settings
-from memnas_core.errors import RecordError, SettingsError
+from memnas_core.errors import SettingsError
 from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import RECORD_FILE, read_record
-from memnas_core.result_folder import SearchFolder
-from tests.core.small_search import SmallSearch, small_settings
+from tests.core.small_search import small_settings
 
 NETWORK = seed_architecture((1, 2), 4)
 
@@ -84,33 +79,6 @@ def test_a_benchmark_names_its_box(task: Task) -> None:
     settings = replace(task.settings, objective=replace(task.settings.objective, accuracy_floor=None))
     with pytest.raises(SettingsError, match="accuracy_floor"):
         Task.prepare(settings, Path(settings.store))
-
-
-def test_rows_of_a_search_follow_the_ends_of_its_trainings(tmp_path: Path) -> None:
-    search = SmallSearch(small_settings(tmp_path), SearchFolder(tmp_path / "search"))
-    search.write_round([0.5])
-    search.write_round([0.6, None])
-    for place, path in enumerate(sorted(search.folder.trainings.glob(f"*/{RECORD_FILE}"), reverse=True)):
-        document = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({**document, "started": 1_000.0 - 10 * place}), encoding="utf-8")
-    tally = Tally("digits", "memnas", 0, Box(0.1, 1_000, 100_000))
-    add_rows(search.folder, tally)
-    records = [read_record(path.parent) for path in sorted(search.folder.trainings.glob(f"*/{RECORD_FILE}"))]
-    # The last by name began, and so ended, last.
-    assert [row.arch_id for row in tally.rows] == [record.arch_id for record in records]
-    assert [row.images for row in tally.rows] == [100, 200, 300]
-    assert [row.accuracy for row in tally.rows].count(None) == 1
-    assert {row.arch_id: row.param_bytes for row in tally.rows} == {
-        row.arch_id: row.param_bytes for row in search.rows if row.training_seconds is not None
-    }
-
-
-def test_a_training_that_no_round_knows_is_an_error(tmp_path: Path) -> None:
-    search = SmallSearch(small_settings(tmp_path), SearchFolder(tmp_path / "search"))
-    search.write_round([0.5])
-    search.round([0.6])  # trained, but its round is not on disk
-    with pytest.raises(RecordError, match="expected trainings of its rounds"):
-        add_rows(search.folder, Tally("digits", "memnas", 0, Box(0.1, 1_000, 100_000)))
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
