@@ -1,0 +1,57 @@
+"""The comparison with MobileNetV2, without its search and its trainings."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.handmade import PARAMS, WIDTHS, Job, Row, circumstances, mobilenet_name, table
+from memnas_core.architecture import to_json
+from memnas_core.config import load_settings
+from memnas_core.grow_trim import seed_architecture
+from memnas_core.memory_report import memory_report
+from memnas_core.trace import trace
+
+SHAPE, CLASSES = (1, 28, 28), 10
+
+
+def row(network: str, seed: int, accuracy: float | None, total: int) -> Row:
+    return Row(network, "", seed, accuracy, total // 2, total // 2, total, 40_000, 1.0)
+
+
+def test_table_compares_means_and_memory() -> None:
+    rows = [
+        row(mobilenet_name(1.0), 0, 0.80, 1_000_000),
+        row(mobilenet_name(1.0), 1, 0.84, 1_000_000),
+        row("found, most accurate", 0, 0.83, 100_000),
+        row("found, most accurate", 1, 0.82, 100_000),
+        row("found, best by Eq. 4", 0, 0.81, 50_000),
+        row("found, best by Eq. 4", 1, None, 50_000),
+    ]
+    lines = list(table(rows))
+    # Means: 0.82 for MobileNetV2, 0.825 and, of the training that did not diverge, 0.81.
+    assert lines[:2] == [
+        "- found, most accurate: at least as accurate (0.8250 against 0.8200), with 10.00% of MobileNetV2's memory",
+        "- found, best by Eq. 4: less accurate (0.8100 against 0.8200), with 5.00% of MobileNetV2's memory",
+    ]
+    assert "| found, best by Eq. 4 | 0.8100 (0.8100, diverged) | 25.0 | 25.0 | 50.0 |" in lines
+    assert any("2 trainings a network (seeds 0, 1)" in line for line in circumstances(rows, load_settings(PARAMS)))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_narrow_mobilenet_is_torchvisions(width: float, tmp_path: Path) -> None:
+    network = Job(mobilenet_name(width), width, "", 0, tmp_path, tmp_path).build(SHAPE, CLASSES)
+    assert network(torch.zeros(2, *SHAPE)).shape == (2, CLASSES)
+    # torchvision rounds channels to multiples of 8: the second stage has 24, 16 (of 12) and 8 (of 6).
+    assert network.features[2].conv[-1].num_features == {1.0: 24, 0.5: 16, 0.25: 8}[width]
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    assert memory_report(trace(network, SHAPE), 4, 4).param_bytes == 4 * weights
+
+
+def test_a_job_knows_what_it_trains(tmp_path: Path) -> None:
+    architecture = seed_architecture((2, 1), 4)
+    job = Job("found", None, to_json(architecture), 3, tmp_path, tmp_path)
+    again, other = (Job("found", None, to_json(architecture), seed, tmp_path, tmp_path) for seed in (3, 4))
+    assert job.path == again.path != other.path
+    first, second = (one.build(SHAPE, CLASSES).state_dict() for one in (job, again))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
