@@ -31,16 +31,17 @@ from memnas_core import controller_forest, facts, front_search
 from memnas_core import search as steps
 from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Branch, Cell, Combiner
 from memnas_core.config import NetworkSettings, Settings
+from memnas_core.contenders import Base, Contender, Generation, Ranking, performance_of
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.environment import machine, versions
 from memnas_core.graph import lower
 from memnas_core.grow_trim import Candidate, Move, MoveCounts, MoveKind, apply, generate, seed_architecture, trims
-from memnas_core.jobs import TrainingRecord, joined, write_record
+from memnas_core.jobs import TrainingRecord, write_record
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.network import build_network
 from memnas_core.records import RoundSummary, Status
 from memnas_core.result_folder import SearchFolder, Start
-from memnas_core.search import Base, Contender, Generation, Ranking, performance_of
+from memnas_core.rungs import climb
 from memnas_core.training import EpochFigures
 from tasks import recording, round_steps
 from tasks.display import Display
@@ -229,24 +230,29 @@ def play(search: Search, number: int, seed: int, clock: Clock, generation: Gener
         else:
             ranking = Ranking(search.seeds, generation.counts)
             running = list(ranking.contenders)
-        trained: dict[str, list[TrainingRecord]] = {contender.candidate.arch_id: [] for contender in running}
-        going_on = running
-        for rung, images in enumerate(search.rungs(number)):
-            if rung > 0:
-                so_far = [trained[contender.candidate.arch_id][-1] for contender in going_on]
-                going_on = clock.timed(Part.RERANK, round_steps.select.fn)(search, going_on, so_far, number)
-            for contender in going_on:
-                before = trained[contender.candidate.arch_id]
-                before.append(_train(search, contender, images, before[-1] if before else None, seed))
-        records = {arch_id: joined(rungs) for arch_id, rungs in trained.items()}
-        for contender in running:
-            clock.timed(Part.FILES, round_steps.log.fn)(search, contender, records[contender.candidate.arch_id])
-        reranked = clock.timed(Part.RERANK, round_steps.rerank.fn)(search, ranking, list(records.values()), number)
+        images, going_on = search.rungs(number), running
+
+        def train_all(
+            rung: int, climbing: Sequence[Contender], before: Sequence[TrainingRecord | None]
+        ) -> list[TrainingRecord]:
+            pairs = zip(climbing, before, strict=True)
+            return [_train(search, contender, images[rung], so_far, seed) for contender, so_far in pairs]
+
+        def choose(climbing: Sequence[Contender], so_far: Sequence[TrainingRecord]) -> list[Contender]:
+            nonlocal going_on
+            going_on = clock.timed(Part.RERANK, round_steps.select.fn)(search, climbing, so_far, number)
+            return going_on
+
+        def log_all(ended: Sequence[Contender], records: Sequence[TrainingRecord]) -> None:
+            for contender, record in zip(ended, records, strict=True):
+                clock.timed(Part.FILES, round_steps.log.fn)(search, contender, record)
+
+        climbed = climb(running, len(images), train_all, choose, log_all)
+        records = {record.arch_id: record for record in climbed}
+        reranked = clock.timed(Part.RERANK, round_steps.rerank.fn)(search, ranking, climbed, number)
         clock.timed(Part.RERANK, search.accept)(reranked.rows)
         search.controller = clock.timed(Part.CONTROLLER, round_steps.update_controller.fn)(search)
-        summary = clock.timed(Part.RERANK, round_steps.record.fn)(
-            search, number, ranking, reranked, list(records.values())
-        )
+        summary = clock.timed(Part.RERANK, round_steps.record.fn)(search, number, ranking, reranked, climbed)
         search.close_round(summary)
         clock.timed(Part.WINNER, round_steps.register_winner.fn)(search, number)
     return Played(generation, ranking, going_on, records, reranked, summary)

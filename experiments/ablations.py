@@ -31,9 +31,9 @@ from experiments.search_results import Arm, SearchResult, ablation_keys, best_so
 from experiments.stage import run_stage
 from experiments.tidy import write_rows
 from memnas_core.config import ObjectiveSettings
+from memnas_core.contenders import performance_of
 from memnas_core.pictures.canvas import add_key
 from memnas_core.records import CandidateRow
-from memnas_core.search import performance_of
 
 TABLE = RESULTS / "ablations.csv"
 PICTURE = RESULTS / "figures" / "ablations.svg"

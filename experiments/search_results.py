@@ -17,7 +17,9 @@ from pathlib import Path
 
 from experiments.plan import RESULTS, Plan
 from memnas_core.architecture import Architecture, from_json
+from memnas_core.choice import best_row
 from memnas_core.config import ActivationConvention, ObjectiveSettings
+from memnas_core.contenders import performance_of
 from memnas_core.errors import ArchitectureError, RecordError
 from memnas_core.jobs import read_record
 from memnas_core.measure import MemoryFigures
@@ -25,7 +27,6 @@ from memnas_core.metric import Performance, score
 from memnas_core.network_files import ARCHITECTURE_FILE
 from memnas_core.records import CandidateRow, Status, read_candidates, write_candidates
 from memnas_core.result_folder import SearchFolder
-from memnas_core.search import best_row, performance_of
 from memnas_core.storage import new_folder
 
 SEARCHES = RESULTS / "searches"

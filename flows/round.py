@@ -1,5 +1,6 @@
 """One round of the search: the paper's Figure 1(a)."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from prefect import flow, unmapped
@@ -7,9 +8,10 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, Settings, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from memnas_core.contenders import Contender, Ranking
 from memnas_core.grow_trim import MoveCounts
-from memnas_core.jobs import TrainingRecord, joined
-from memnas_core.search import Contender, Ranking
+from memnas_core.jobs import TrainingRecord
+from memnas_core.rungs import climb
 from tasks.round_steps import (
     RoundRows,
     generate,
@@ -73,29 +75,27 @@ def _train_top(search: Search, ranking: Ranking, number: int) -> list[TrainingRe
 
     In a rung they train in parallel: a task each, which waits for a worker process.
     """
-    running = list(ranking.top(search.settings.search.top_k) if number > 0 else ranking.contenders)
-    search.display.begin_round(number, len(ranking.contenders), len(running))
-    trained: dict[str, list[TrainingRecord]] = {contender.candidate.arch_id: [] for contender in running}
-    logged: list[PrefectFuture[None]] = []
-    for rung, images in enumerate(search.rungs(number)):
+    top = list(ranking.top(search.settings.search.top_k) if number > 0 else ranking.contenders)
+    search.display.begin_round(number, len(ranking.contenders), len(top))
+    images, logged = search.rungs(number), list[PrefectFuture[None]]()
+
+    def train_all(
+        rung: int, running: Sequence[Contender], before: Sequence[TrainingRecord | None]
+    ) -> list[TrainingRecord]:
         if rung > 0:
-            going_on = select(search, running, _joined(trained, running), number)
-            stopped = [contender for contender in running if contender not in going_on]
-            logged += log.map(unmapped(search), stopped, _joined(trained, stopped))
-            running = going_on
             search.display.begin_rung(rung, len(running))
-        before = [_joined(trained, [contender])[0] if rung > 0 else None for contender in running]
-        records = train.map(unmapped(search), running, unmapped(images), before).result()
-        for finished in records:
-            trained[finished.arch_id].append(finished)
-    logged += log.map(unmapped(search), running, _joined(trained, running))
+        return train.map(unmapped(search), running, unmapped(images[rung]), before).result()
+
+    def choose(running: Sequence[Contender], so_far: Sequence[TrainingRecord]) -> list[Contender]:
+        return select(search, running, so_far, number)
+
+    def log_all(ended: Sequence[Contender], records: Sequence[TrainingRecord]) -> None:
+        logged.extend(log.map(unmapped(search), ended, records))
+
+    records = climb(top, len(images), train_all, choose, log_all)
     for future in logged:
         future.result()
-    return [joined(records) for records in trained.values()]
-
-
-def _joined(trained: dict[str, list[TrainingRecord]], contenders: list[Contender]) -> list[TrainingRecord]:
-    return [joined(trained[contender.candidate.arch_id]) for contender in contenders]
+    return records
 
 
 def _close(

@@ -15,13 +15,14 @@ from flows.interrupt import ending_on_signals
 from flows.round import search_round, seed_round, without_heartbeats
 from flows.start import plan_search
 from memnas_core.budget import check_budget, uses
+from memnas_core.choice import best_row
 from memnas_core.config import flat
 from memnas_core.environment import machine, versions
 from memnas_core.graph import Shape
 from memnas_core.halving import planned_images
 from memnas_core.pictures.values import shown_seconds
 from memnas_core.result_folder import Start
-from memnas_core.search import best_row, completion
+from memnas_core.round_summary import completion
 from tasks.conclude import conclude
 from tasks.display import Display
 from tasks.places import training_places

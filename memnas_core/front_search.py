@@ -20,7 +20,9 @@ from itertools import zip_longest
 
 from memnas_core.architecture import Architecture, from_json
 from memnas_core.budget import MOVES, fits, trimmed_to_fit
+from memnas_core.choice import front_of
 from memnas_core.config import ObjectiveSettings, SearchSettings
+from memnas_core.contenders import Base, Contender, Generation, Ranking, performance_of
 from memnas_core.controller import Controller
 from memnas_core.front import Front, order_by_gain
 from memnas_core.graph import Shape
@@ -28,16 +30,7 @@ from memnas_core.grow_trim import Candidate, MoveCounts, everywhere
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow
-from memnas_core.search import (
-    Base,
-    Contender,
-    Generation,
-    Ranking,
-    front_of,
-    generate_round,
-    is_grown,
-    performance_of,
-)
+from memnas_core.search import generate_round, is_grown
 
 FLOOR_SHARE = 0.8
 """Where a front begins by itself: so much of the way from guessing to the first network's accuracy."""

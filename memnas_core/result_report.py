@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from memnas_core.architecture import from_json
+from memnas_core.choice import best_row, front_of
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
 from memnas_core.jobs import TrainingRecord, read_record
@@ -12,7 +13,6 @@ from memnas_core.records import CandidateRow
 from memnas_core.report import ChosenNetwork, ReportData, build_report
 from memnas_core.result_folder import SearchFolder
 from memnas_core.running_order import best_order
-from memnas_core.search import best_row, front_of
 from memnas_core.storage import write_text
 
 

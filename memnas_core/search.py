@@ -1,4 +1,4 @@
-"""The steps of a search round on plain values: generate, rank, re-rank, choose, and when to stop.
+"""The steps of a search round on plain values: generate, rank, re-rank.
 
 Source: Figure 1(a) and sections 3.2 to 3.4. Nothing here trains, writes or schedules; `tasks` does that between the
 steps.
@@ -7,105 +7,26 @@ steps.
 import math
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from scipy.stats import kendalltau
 
-from memnas_core.architecture import Architecture, from_json, to_json
+from memnas_core.architecture import Architecture, to_json
 from memnas_core.budget import MOVES, fits, fitted_seed, trimmed_to_fit
 from memnas_core.config import NetworkSettings, ObjectiveSettings, SearchSettings
+from memnas_core.contenders import Base, Contender, Generation, Ranking, performance_of
 from memnas_core.controller import Controller, predicted_scores
-from memnas_core.errors import RecordError, TrainingError
 from memnas_core.front import Front
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, generate, growths, seed_architecture
 from memnas_core.halving import going_on
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
-from memnas_core.metric import Performance, pareto_front, score
-from memnas_core.records import CandidateRow, RoundSummary, Status
+from memnas_core.metric import Performance, score
+from memnas_core.records import CandidateRow, Status
 
 CHOICES = 4
 """A round near a limit is filled up to so many candidates for each that is trained, so that there is a choice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The network that a round grows and trims, with its measured figures (the paper's *pre*).
-
-    Attributes:
-        architecture: The network.
-        arch_id: Its id.
-        performance: Its figures.
-        training_key: Of the training whose weights its candidates may begin with.
-    """
-
-    architecture: Architecture
-    arch_id: str
-    performance: Performance
-    training_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A candidate with what is known of it before training.
-
-    Attributes:
-        candidate: Architecture and lineage.
-        memory: Its exact memory figures.
-        predicted_rank: Place in the controller's ranking from 1.
-        predicted_score: Eq. 4, or the gain, as predicted; null before the controller has learnt anything.
-        predicted_accuracy: Null unless the controller predicts accuracy.
-    """
-
-    candidate: Candidate
-    memory: MemoryFigures
-    predicted_rank: int
-    predicted_score: float | None
-    predicted_accuracy: float | None
-
-
-# The next two hold thousands of candidates. They are plain classes because Prefect walks through every field of
-# a dataclass that a task is given, looking for futures.
-
-
-class Generation:
-    """All candidates of a round, measured, and the counts of the moves behind them.
-
-    Attributes:
-        candidates: Those within the budget: made by one move, then those that were trimmed on until they fitted.
-        memory: Their figures, in the same order.
-        counts: Of the single moves.
-        over_budget: Networks made by one move that are beyond the budget.
-        trimmed_on: Candidates made by more than one move.
-    """
-
-    def __init__(
-        self,
-        candidates: Sequence[Candidate],
-        memory: Sequence[MemoryFigures],
-        counts: MoveCounts,
-        over_budget: int = 0,
-        trimmed_on: int = 0,
-    ) -> None:
-        self.candidates = candidates
-        self.memory = memory
-        self.counts = counts
-        self.over_budget = over_budget
-        self.trimmed_on = trimmed_on
-
-
-class Ranking:
-    """A round's candidates in the controller's order, best first."""
-
-    def __init__(self, contenders: Sequence[Contender], counts: MoveCounts) -> None:
-        self.contenders = contenders
-        self.counts = counts
-
-    def top(self, k: int) -> Sequence[Contender]:
-        """Return the k best."""
-        return self.contenders[:k]
 
 
 def generate_round(
@@ -243,11 +164,6 @@ def rank_round(
     )
 
 
-def performance_of(memory: MemoryFigures, accuracy: float, objective: ObjectiveSettings) -> Performance:
-    """Return what Eq. 4 compares, with the peak under the convention of the settings."""
-    return Performance(accuracy, memory.activation_bytes(objective.activation_convention), memory.param_bytes)
-
-
 def value_of(performance: Performance, base: Base | None, objective: ObjectiveSettings, front: Front | None) -> float:
     """Return what candidates are compared by: the gain over a front, or without one Eq. 4 relative to the base.
 
@@ -355,177 +271,3 @@ def _row(
         is_winner=measured_rank == 1,
         training_key=record.key if record and record.validation_accuracy is not None else None,
     )
-
-
-def trained_of(
-    rows: Sequence[CandidateRow], objective: ObjectiveSettings
-) -> tuple[tuple[Architecture, Performance], ...]:
-    """Return what the controller may learn from: the candidates whose training succeeded."""
-    return tuple(
-        (from_json(row.architecture), performance_of(row.memory, row.measured_accuracy, objective))
-        for row in rows
-        if row.measured_accuracy is not None
-    )
-
-
-def round_winner(rows: Sequence[CandidateRow], base: Base | None, objective: ObjectiveSettings) -> Base:
-    """Return the winner of a round, or the old base where no training succeeded.
-
-    Raises:
-        TrainingError: There is neither: the first network could not be trained.
-    """
-    for row in rows:
-        if row.is_winner and row.measured_accuracy is not None:
-            performance = performance_of(row.memory, row.measured_accuracy, objective)
-            return Base(from_json(row.architecture), row.arch_id, performance, row.training_key)
-    if base is None:
-        found = ", ".join(row.status for row in rows)
-        raise TrainingError(
-            f"round 0: expected the first network to train, found {found}; lower training.learning_rate if it "
-            "diverged, training.batch_size if memory ran out, and choose another --name"
-        )
-    return base
-
-
-def summarise(
-    number: int,
-    before: Base | None,
-    after: Base,
-    counts: MoveCounts,
-    rows: Sequence[CandidateRow],
-    records: Sequence[TrainingRecord],
-    started: float,
-    now: float,
-) -> RoundSummary:
-    """Return a round in one line.
-
-    Args:
-        number: The round.
-        before: The round's base; None in round 0.
-        after: The network that the round chose.
-        counts: Moves of the round.
-        rows: Its table after re-ranking.
-        records: Its trainings.
-        started: Unix time at which the round before ended.
-        now: Unix time.
-    """
-    winner = next((row for row in rows if row.is_winner), None)
-    trained = sum(row.status is Status.TRAINED for row in rows)
-    return RoundSummary(
-        round=number,
-        base_id=(winner.parent_id if winner else "") or (before or after).arch_id,
-        winner_id=after.arch_id,
-        winner_move=winner.move if winner else _why_none(rows),
-        accuracy=after.performance.accuracy,
-        param_bytes=after.performance.param_bytes,
-        activation_bytes=after.performance.activation_bytes,
-        score=winner.measured_score if winner and winner.measured_score is not None else 0.0,
-        cells=max(len(block.cells) for block in after.architecture.blocks),
-        grown=counts.grown,
-        trimmed=counts.trimmed,
-        cut=counts.cut,
-        candidates=len(rows),
-        trained=trained,
-        failed=len(records) - trained,
-        rank_tau=predicted_tau(rows),
-        images_seen=sum(record.images_seen for record in records),
-        wall_seconds=now - started,
-        training_wall_seconds=_covered([(record.started, record.seconds) for record in records], started, now),
-        training_cpu_seconds=sum(record.seconds for record in records),
-    )
-
-
-def _why_none(rows: Sequence[CandidateRow]) -> str:
-    return "none, every training failed" if rows else "none, no untried network fits the budget"
-
-
-def _covered(spans: Sequence[tuple[float, float]], started: float, now: float) -> float:
-    """Return the seconds between `started` and `now` that spans of (begin, duration) cover together."""
-    covered, reached = 0.0, started
-    for begin, duration in sorted(spans):
-        end = min(begin + duration, now)
-        covered += max(0.0, end - max(begin, reached))
-        reached = max(reached, end)
-    return covered
-
-
-def predicted_tau(rows: Sequence[CandidateRow]) -> float | None:
-    """Return Kendall's tau between predicted and measured score of the trained, or None where undefined."""
-    pairs = [
-        (row.predicted_score, row.measured_score)
-        for row in rows
-        if row.predicted_score is not None and row.measured_score is not None
-    ]
-    if len(pairs) < 2:
-        return None
-    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
-    return None if np.isnan(tau) else tau
-
-
-def completion(
-    settings: SearchSettings, base: Architecture, rounds: Sequence[RoundSummary], images_seen: int
-) -> str | None:
-    """Return why the search ends now, or None if it goes on.
-
-    Args:
-        settings: The criteria.
-        base: The network that the next round would start from.
-        rounds: The rounds so far, round 0 included.
-        images_seen: Training images seen by all candidates.
-    """
-    searched = [summary for summary in rounds if summary.round > 0]
-    if len(searched) >= settings.rounds:
-        return f"{settings.rounds} rounds done (search.rounds)"
-    cells = max(len(block.cells) for block in base.blocks)
-    if settings.aim == "score" and cells >= settings.max_cells:
-        return f"the base has {cells} cells in a block (search.max_cells)"
-    if settings.max_training_images is not None and images_seen >= settings.max_training_images:
-        return f"{images_seen:,} training images seen (search.max_training_images)"
-    if searched and not searched[-1].candidates:
-        return "no untried network near the base fits the budget (objective)"
-    patience = settings.patience
-    if patience and len(searched) >= patience and all(summary.score <= 0 for summary in searched[-patience:]):
-        return f"{patience} rounds without a candidate above its base (search.patience)"
-    return None
-
-
-def front_of(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> tuple[CandidateRow, ...]:
-    """Return the Pareto front of all trained candidates: accuracy against weights and peak activations together.
-
-    Networks beyond the budget stay out. A search trains none, but rows may be looked at with another budget.
-    """
-    trained = [row for row in rows if row.measured_accuracy is not None and fits(row.memory, objective)]
-    costs = [
-        (-row.measured_accuracy, performance_of(row.memory, row.measured_accuracy, objective).total_bytes)
-        for row in trained
-        if row.measured_accuracy is not None
-    ]
-    front = [trained[i] for i in pareto_front(costs)]
-    return tuple(sorted(front, key=lambda row: row.measured_accuracy or 0.0))
-
-
-def best_row(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> CandidateRow:
-    """Return the network that is chosen for lambda: on the Pareto front, the highest Eq. 4 relative to the seed.
-
-    Scores of different rounds have different bases and do not compare; the seed is one base for all.
-
-    Args:
-        rows: Candidates of all rounds, the seed's first.
-        objective: Weights of Eq. 4, the budget, and the accuracy below which a network is of no use: one that is not
-            above it is chosen only where none is, the most accurate then.
-
-    Raises:
-        RecordError: No trained network is within the budget.
-    """
-    seed = round_winner(rows[:1], None, objective).performance
-    front = front_of(rows, objective)
-    if not front:
-        raise RecordError("candidates: expected a trained network within the budget of the settings, found none")
-
-    def value(row: CandidateRow) -> tuple[float, str]:
-        assert row.measured_accuracy is not None, "the front holds trained candidates"
-        performance = performance_of(row.memory, row.measured_accuracy, objective)
-        return score(performance, seed, objective.accuracy_weight), row.arch_id
-
-    useful = [row for row in front if (row.measured_accuracy or 0.0) > (objective.accuracy_floor or 0.0)]
-    return max(useful, key=value) if useful else front[-1]

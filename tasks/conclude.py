@@ -8,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from memnas_core.architecture import from_json
+from memnas_core.choice import best_row, front_of
 from memnas_core.jobs import (
     WEIGHTS_FILE,
     TrainingRecord,
@@ -21,7 +22,6 @@ from memnas_core.pictures.values import shown_bytes
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_folder import Chosen
 from memnas_core.result_report import write_report
-from memnas_core.search import best_row, front_of
 from tasks.recording import log_chosen
 from tasks.round_steps import run_training
 from tasks.session import Search

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from memnas_core.architecture import Architecture, from_json
+from memnas_core.choice import best_row
+from memnas_core.contenders import Contender
 from memnas_core.jobs import WEIGHTS_FILE, TrainingRecord, load_network
 from memnas_core.network_files import network_files
 from memnas_core.pictures.values import shown_bytes, shown_seconds
 from memnas_core.records import CandidateRow
 from memnas_core.result_folder import Chosen
-from memnas_core.search import Contender, best_row
 from tasks.session import Search
 from tasks.tracking import CandidateLog
 

@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from memnas_core import search as steps
+from memnas_core.contenders import Contender, Generation, Ranking
 from memnas_core.controller import Controller, examples_for
 from memnas_core.front_search import rank_for_front
 from memnas_core.jobs import (
@@ -21,7 +22,7 @@ from memnas_core.jobs import (
     write_record,
 )
 from memnas_core.records import CandidateRow, RoundSummary
-from memnas_core.search import Contender, Generation, Ranking
+from memnas_core.round_summary import summarise
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Search
 from tasks.workers import WorkerLostError
@@ -131,7 +132,7 @@ def record(
     """Put the round into MLflow, its table and weights on disk, and those under DVC."""
     rows = reranked.rows
     log_round(search, number, rows)
-    summary = steps.summarise(
+    summary = summarise(
         number, search.base_before, search.base, ranking.counts, rows, records, search.mark, time.time()
     )
     trainings = {row.arch_id: search.folder.trainings / row.training_key for row in rows if row.training_key}

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from memnas_core.architecture import Architecture
+from memnas_core.choice import round_winner, trained_of
 from memnas_core.config import Settings
+from memnas_core.contenders import Base, Contender
 from memnas_core.controller import Controller
 from memnas_core.data import DatasetInfo
 from memnas_core.front import Front
@@ -17,7 +19,7 @@ from memnas_core.jobs import Start, TrainingJob, TrainingRecord, candidate_seed
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
-from memnas_core.search import Base, Contender, round_winner, seed_contenders, trained_of
+from memnas_core.search import seed_contenders
 from tasks.display import Display
 from tasks.tracking import Tracker
 from tasks.versioning import Versions

@@ -4,16 +4,17 @@ Starting `memnas search` takes longer than a short search on small images trains
 networks to the same accuracies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.search_methods.tally import Tally
 from benchmarks.search_methods.trainer import Task
+from memnas_core.contenders import Contender, Ranking
 from memnas_core.grow_trim import MoveCounts
-from memnas_core.jobs import TrainingRecord, finished, joined, run
+from memnas_core.jobs import TrainingRecord, finished, run
 from memnas_core.result_folder import SearchFolder
-from memnas_core.search import Contender, Ranking, promising, rerank
-from tasks.round_steps import generate, rank, update_controller
+from memnas_core.rungs import climb
+from tasks.round_steps import generate, rank, rerank, select, update_controller
 from tasks.session import Search
 
 
@@ -46,8 +47,7 @@ def search_plainly(task: Task, tally: Tally, limit: int, folder: Path) -> None:
     number, ranking = 0, Ranking(search.seeds, MoveCounts(0, 0, 0, 0, 0))
     while True:
         records = _train_top(search, ranking, number, tally)
-        base = search.base if number > 0 else None
-        search.accept(rerank(ranking, records, base, task.settings.objective, search.front))
+        search.accept(rerank.fn(search, ranking, records, number).rows)
         if tally.images >= limit or _is_full(search):
             return
         search.controller = update_controller.fn(search)
@@ -64,23 +64,20 @@ def _is_full(search: Search) -> bool:
     return settings.aim == "score" and max(len(block.cells) for block in blocks) >= settings.max_cells
 
 
-def _train_top(search: Search, ranking: Ranking, number: int, tally: Tally) -> dict[str, TrainingRecord]:
-    """Train the k best, rung by rung, and return each one's record by id (`flows.round`)."""
-    settings = search.settings
-    running: Sequence[Contender] = ranking.top(settings.search.top_k) if number > 0 else ranking.contenders
-    trained: dict[str, list[TrainingRecord]] = {contender.candidate.arch_id: [] for contender in running}
-    for rung, images in enumerate(search.rungs(number)):
-        if rung > 0:
-            base = search.base if number > 0 else None
-            running = promising(running, _joined(trained), base, settings.objective, search.front, settings.search.keep)
-        for contender in running:
-            before = joined(trained[contender.candidate.arch_id]) if rung > 0 else None
-            job = search.candidate_job(contender.candidate, images, before)
+def _train_top(search: Search, ranking: Ranking, number: int, tally: Tally) -> list[TrainingRecord]:
+    top = ranking.top(search.settings.search.top_k) if number > 0 else ranking.contenders
+    images = search.rungs(number)
+
+    def train_all(
+        rung: int, running: Sequence[Contender], before: Sequence[TrainingRecord | None]
+    ) -> Iterator[TrainingRecord]:
+        for contender, so_far in zip(running, before, strict=True):
+            job = search.candidate_job(contender.candidate, images[rung], so_far)
             record = finished(job) or run(job)
-            trained[record.arch_id].append(record)
             tally.add(record.arch_id, record.validation_accuracy, contender.memory, record.images_seen, record.seconds)
-    return _joined(trained)
+            yield record
 
+    def choose(running: Sequence[Contender], so_far: Sequence[TrainingRecord]) -> Sequence[Contender]:
+        return select.fn(search, running, so_far, number)
 
-def _joined(trained: dict[str, list[TrainingRecord]]) -> dict[str, TrainingRecord]:
-    return {arch_id: joined(records) for arch_id, records in trained.items()}
+    return climb(top, len(images), train_all, choose, ended=lambda _contenders, _records: None)

@@ -8,7 +8,9 @@ import pytest
 
 from memnas_core.architecture import Architecture
 from memnas_core.budget import MOVES, fits
+from memnas_core.choice import best_row
 from memnas_core.config import Settings, load_settings
+from memnas_core.contenders import Base, Generation, Ranking, performance_of
 from memnas_core.controller import Controller
 from memnas_core.examples import Example
 from memnas_core.front import Front
@@ -18,16 +20,7 @@ from memnas_core.grow_trim import MoveKind, apply, edge_cuts, everywhere, genera
 from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.records import CandidateRow, Status
-from memnas_core.search import (
-    Base,
-    Generation,
-    Ranking,
-    best_row,
-    performance_of,
-    promising,
-    rerank,
-    seed_contenders,
-)
+from memnas_core.search import promising, rerank, seed_contenders
 
 SEED_CELLS = (
     "[[depthwise_3x3, depthwise_5x5], [conv_3x3, depthwise_5x5], [depthwise_5x5, average_pool_3x3], "

@@ -13,7 +13,9 @@ import pytest
 
 from memnas_core.architecture import Architecture, Operation, from_json
 from memnas_core.budget import fits
+from memnas_core.choice import best_row, front_of, round_winner, trained_of
 from memnas_core.config import ControllerSettings, ObjectiveSettings, SearchSettings
+from memnas_core.contenders import Base, Contender, Generation, Ranking, performance_of
 from memnas_core.controller import Controller
 from memnas_core.errors import RecordError, TrainingError
 from memnas_core.examples import Example
@@ -23,24 +25,8 @@ from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
-from memnas_core.search import (
-    Base,
-    Contender,
-    Generation,
-    Ranking,
-    best_row,
-    completion,
-    front_of,
-    generate_round,
-    performance_of,
-    predicted_tau,
-    rank_round,
-    rerank,
-    round_winner,
-    seed_contender,
-    summarise,
-    trained_of,
-)
+from memnas_core.round_summary import completion, predicted_tau, summarise
+from memnas_core.search import generate_round, rank_round, rerank, seed_contender
 from tests.core.random_architectures import bare_architecture, random_walk
 from tests.core.small_search import SHAPE, SmallSearch, small_settings
 
