@@ -7,6 +7,7 @@ with the same images, epochs, optimiser and augmentation, and tested once. A fin
 Run: python -m benchmarks.handmade --page docs/handmade.md
 """
 
+import hashlib
 import json
 import os
 import shlex
@@ -14,11 +15,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from benchmarks.page import with_tables
 from experiments.small_networks import mobilenet_v2_small
 from memnas_core.architecture import Architecture, from_json, to_json
 from memnas_core.choice import best_row, front_of
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings, TrainingSettings, load_settings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.environment import machine, versions
@@ -88,7 +88,8 @@ class Job:
         width: Of MobileNetV2; None: the architecture is trained.
         architecture: As JSON; empty for MobileNetV2.
         seed: Of the training.
-        dataset: Folder of the prepared data.
+        dataset: Folder of the prepared data, which is named after a digest of them.
+        settings: The training section.
         folder: Receives the outcome.
     """
 
@@ -97,13 +98,14 @@ class Job:
     architecture: str
     seed: int
     dataset: Path
+    settings: TrainingSettings
     folder: Path
 
     @property
     def path(self) -> Path:
-        """Where the outcome goes."""
-        found = from_json(self.architecture).arch_id if self.architecture else f"mobilenet-{self.width}"
-        return self.folder / f"{found}-{self.seed}-{training_version()}.json"
+        """Where the outcome goes; the name is a digest of all that decides it."""
+        what = [self.width, self.architecture, self.seed, self.dataset.name, asdict(self.settings), training_version()]
+        return self.folder / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}.json"
 
     def build(self, shape: Sequence[int], classes: int) -> nn.Module:
         """Return the network with fresh weights."""
@@ -113,16 +115,16 @@ class Job:
         return mobilenet_v2_small(shape[0], classes, self.width or 1.0)
 
 
-def perform(job: Job, settings: Settings) -> None:
+def perform(job: Job) -> None:
     """Train a network from nothing, test it and write the outcome."""
     started = time.perf_counter()
     data = open_dataset(job.dataset)
     network = job.build(data.info.shape, len(data.info.classes))
     report = memory_report(trace(network, data.info.shape), 4, 4)
-    images = settings.training.epochs * data.info.train_size
-    outcome = train(network, data, settings.training, job.seed, images=images)
-    device = choose_device(settings.training.device)
-    augment = Augmentation(data.info, settings.training, device)
+    images = job.settings.epochs * data.info.train_size
+    outcome = train(network, data, job.settings, job.seed, images=images)
+    device = choose_device(job.settings.device)
+    augment = Augmentation(data.info, job.settings, device)
     row = Row(
         network=job.network,
         arch_id=from_json(job.architecture).arch_id if job.architecture else "",
@@ -233,13 +235,12 @@ def main(store: Path, rows: Path, page: Path | None, seeds: int, workers: int) -
         **{name: (None, to_json(architecture)) for name, architecture in found_networks(folder).items()},
     }
     jobs = [
-        Job(name, width, architecture, seed, dataset, store / "trainings")
+        Job(name, width, architecture, seed, dataset, settings.training, store / "trainings")
         for seed in range(seeds)
         for name, (width, architecture) in networks.items()
     ]
-    run: Callable[[Job], None] = partial(perform, settings=settings)
     with ProcessPoolExecutor(workers, get_context("spawn"), prepare_process) as pool:
-        futures = {pool.submit(run, job): job for job in jobs if not job.path.is_file()}
+        futures = {pool.submit(perform, job): job for job in jobs if not job.path.is_file()}
         for number, future in enumerate(as_completed(futures), start=1):
             future.result()
             done = futures[future]

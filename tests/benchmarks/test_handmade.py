@@ -1,5 +1,6 @@
 """The comparison with MobileNetV2, without its search and its trainings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from memnas_core.memory_report import memory_report
 from memnas_core.trace import trace
 
 SHAPE, CLASSES = (1, 28, 28), 10
+TRAINING = load_settings(PARAMS).training
 
 
 def row(network: str, seed: int, accuracy: float | None, total: int) -> Row:
@@ -40,7 +42,7 @@ def test_table_compares_means_and_memory() -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_narrow_mobilenet_is_torchvisions(width: float, tmp_path: Path) -> None:
-    network = Job(mobilenet_name(width), width, "", 0, tmp_path, tmp_path).build(SHAPE, CLASSES)
+    network = Job(mobilenet_name(width), width, "", 0, tmp_path, TRAINING, tmp_path).build(SHAPE, CLASSES)
     assert network(torch.zeros(2, *SHAPE)).shape == (2, CLASSES)
     # torchvision rounds channels to multiples of 8: the second stage has 24, 16 (of 12) and 8 (of 6).
     assert network.features[2].conv[-1].num_features == {1.0: 24, 0.5: 16, 0.25: 8}[width]
@@ -50,8 +52,10 @@ def test_a_narrow_mobilenet_is_torchvisions(width: float, tmp_path: Path) -> Non
 
 def test_a_job_knows_what_it_trains(tmp_path: Path) -> None:
     architecture = seed_architecture((2, 1), 4)
-    job = Job("found", None, to_json(architecture), 3, tmp_path, tmp_path)
-    again, other = (Job("found", None, to_json(architecture), seed, tmp_path, tmp_path) for seed in (3, 4))
-    assert job.path == again.path != other.path
+    job = Job("found", None, to_json(architecture), 3, tmp_path, TRAINING, tmp_path)
+    again = replace(job)
+    others = [replace(job, seed=4), replace(job, settings=replace(TRAINING, epochs=9)), replace(job, width=0.5)]
+    assert job.path == again.path
+    assert len({job.path, *(other.path for other in others)}) == 4
     first, second = (one.build(SHAPE, CLASSES).state_dict() for one in (job, again))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
