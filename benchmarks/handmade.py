@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -153,14 +153,16 @@ def search(store: Path) -> SearchFolder:
 
 
 def found_networks(folder: SearchFolder) -> dict[str, Architecture]:
-    """Return the two networks that are taken from a search, by their names in the table."""
-    settings = folder.settings()
+    """Return the networks that are taken from a search, by their names in the table; one where both are the same."""
+    objective = folder.settings().objective
     rows: list[CandidateRow] = [row for _, of_round in folder.rounds() for row in of_round]
-    taken = {
-        "found, most accurate": front_of(rows, settings.objective)[-1],
-        "found, best by Eq. 4": best_row(rows, settings.objective),
+    accurate, best = front_of(rows, objective)[-1], best_row(rows, objective)
+    if accurate.arch_id == best.arch_id:
+        return {"found": from_json(best.architecture)}
+    return {
+        "found, most accurate": from_json(accurate.architecture),
+        "found, best by Eq. 4": from_json(best.architecture),
     }
-    return {name: from_json(row.architecture) for name, row in taken.items()}
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
@@ -245,7 +247,7 @@ def main(store: Path, rows: Path, page: Path | None, seeds: int, workers: int) -
             future.result()
             done = futures[future]
             print(f"[{number}/{len(futures)}] {done.network}, seed {done.seed}", file=sys.stderr, flush=True)
-    measured = [Row(**json.loads(job.path.read_text(encoding="utf-8"))) for job in jobs]
+    measured = [replace(Row(**json.loads(job.path.read_text(encoding="utf-8"))), network=job.network) for job in jobs]
     measured.sort(key=lambda row: list(networks).index(row.network))
     lines = [*table(measured), "", *circumstances(measured, settings)]
     print("\n".join(lines))
