@@ -30,7 +30,7 @@ from benchmarks.page import with_tables
 from experiments.small_networks import mobilenet_v2_small
 from memnas_core.architecture import Architecture, from_json, to_json
 from memnas_core.choice import best_row, front_of
-from memnas_core.config import Settings, TrainingSettings, load_settings
+from memnas_core.config import Settings, TrainingSettings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.environment import machine, versions
@@ -41,6 +41,7 @@ from memnas_core.memory_report import memory_report
 from memnas_core.network import build_network
 from memnas_core.records import CandidateRow
 from memnas_core.result_folder import SearchFolder
+from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
 from memnas_core.trace import trace

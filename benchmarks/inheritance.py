@@ -35,12 +35,13 @@ from scipy.stats import kendalltau
 
 from benchmarks.page import with_tables
 from memnas_core.architecture import Architecture
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings
 from memnas_core.data import prepare_dataset
 from memnas_core.data.dataset import DatasetInfo, open_dataset
 from memnas_core.environment import machine, versions
 from memnas_core.grow_trim import MoveKind, apply, edge_cuts, generate, growths, seed_architecture, trims
 from memnas_core.jobs import Start, TrainingJob, TrainingRecord, candidate_seed, finished, run
+from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
 

@@ -23,8 +23,9 @@ import click
 from benchmarks.overhead_clock import Row, Situation
 from benchmarks.page import with_tables
 from flows.cli import ENVIRONMENT
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings
 from memnas_core.environment import machine, versions
+from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
 

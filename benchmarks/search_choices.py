@@ -29,8 +29,8 @@ from benchmarks.search_methods.tally import Row, Tally
 from benchmarks.search_methods.trainer import SEED_CELLS, Task
 from benchmarks.search_runs import DATASETS, SEEDS
 from experiments.code_version import code_version
-from memnas_core.config import load_settings
 from memnas_core.environment import machine
+from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import read_parquet, write_parquet
 from memnas_core.training import prepare_process

@@ -19,9 +19,10 @@ from benchmarks.search_methods.plain_rounds import search_plainly
 from benchmarks.search_methods.tally import Row, Tally
 from benchmarks.search_methods.trainer import SEED_CELLS, Task, Trainer
 from experiments.code_version import code_version
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings
 from memnas_core.environment import machine, versions
 from memnas_core.jobs import training_version
+from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import read_parquet, write_parquet
 

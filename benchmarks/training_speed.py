@@ -48,12 +48,13 @@ from benchmarks.training_speed_report import (
     tables,
 )
 from memnas_core.architecture import Architecture
-from memnas_core.config import TrainingSettings, load_settings
+from memnas_core.config import TrainingSettings
 from memnas_core.data import Dataset, Split, open_dataset, prepare_dataset
 from memnas_core.environment import machine, versions
 from memnas_core.graph import IMAGE, Graph, Layer, LayerKind, Shape, lower
 from memnas_core.grow_trim import apply, growths, seed_architecture
 from memnas_core.network import Network, build_network
+from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
 from memnas_core.training import prepare_process, train

@@ -20,7 +20,7 @@ import numpy as np
 from experiments.plan import RESULTS
 from experiments.stage import run_stage
 from memnas_core.architecture import Architecture
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo
 from memnas_core.data.dataset import Dataset
 from memnas_core.data.split_file import Split
@@ -31,6 +31,7 @@ from memnas_core.grow_trim import seed_architecture
 from memnas_core.halving import planned_images, rung_images
 from memnas_core.lineages import draw_growth
 from memnas_core.pictures.values import shown_seconds
+from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 
 SHAPES = {"digits": (1, 8, 10), "fashion-mnist": (1, 28, 10), "cifar10": (3, 32, 10)}

@@ -7,8 +7,9 @@ import yaml
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings
 from memnas_core.errors import SettingsError
+from memnas_core.settings_file import load_settings
 from memnas_core.yaml_reader import read_yaml
 
 PLAN_FILE = Path("experiments.yaml")
@@ -114,7 +115,7 @@ class Plan:
         """Return the settings of the searches and trainings, with some of them replaced.
 
         Raises:
-            SettingsError: As `memnas_core.config.load_settings`.
+            SettingsError: As `memnas_core.settings_file.load_settings`.
         """
         return load_settings(Path(self.settings), overrides)
 

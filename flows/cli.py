@@ -74,8 +74,8 @@ def search(params: Path, overrides: tuple[str, ...], images: Path | None, name: 
 def report(params: Path, overrides: tuple[str, ...], name: str | None) -> None:
     """Write a search's report.html again, also of a search that is still running or was stopped."""
     from flows.start import find_search
-    from memnas_core.config import load_settings
     from memnas_core.result_report import write_report
+    from memnas_core.settings_file import load_settings
 
     _, folder = find_search(load_settings(params, overrides), name)
     click.echo(f"Report: {write_report(folder)}")
@@ -87,7 +87,7 @@ def report(params: Path, overrides: tuple[str, ...], name: str | None) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on this machine.")
 def ui(params: Path, overrides: tuple[str, ...], port: int) -> None:
     """Browse all candidates in MLflow's pages, on this machine only. Ctrl-C ends it."""
-    from memnas_core.config import load_settings
+    from memnas_core.settings_file import load_settings
     from tasks.tracking import serve
 
     settings = load_settings(params, overrides)
@@ -115,7 +115,7 @@ def export(target: str, params: Path, overrides: tuple[str, ...], wanted: str, i
     beside it.
     """
     from flows.export_command import export_network
-    from memnas_core.config import load_settings
+    from memnas_core.settings_file import load_settings
 
     export_network(load_settings(params, overrides), target, Format(wanted), int8, output)
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memnas_core.budget import check_budget
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings
 from memnas_core.data import check_image_size, check_source
 from memnas_core.errors import InputError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.result_folder import SearchFolder
+from memnas_core.settings_file import load_settings
 from tasks.places import training_places
 from tasks.tracking_store import check_reachable
 

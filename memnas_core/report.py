@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from memnas_core.architecture import Architecture, to_json
 from memnas_core.budget import uses
-from memnas_core.config import ActivationConvention, Settings, dump_settings
+from memnas_core.config import ActivationConvention, Settings
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError
 from memnas_core.measure import MemoryFigures
@@ -36,6 +36,7 @@ from memnas_core.pictures.values import (
     total_bytes,
 )
 from memnas_core.records import CandidateRow, RoundSummary
+from memnas_core.settings_file import dump_settings
 
 if TYPE_CHECKING:  # it imports torch, which a report does not need
     from memnas_core.training import EpochFigures

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from memnas_core.config import Settings, differing_keys, dump_settings, load_settings
+from memnas_core.config import Settings, differing_keys
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError, ResumeError
 from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE
@@ -32,6 +32,7 @@ from memnas_core.records import (
     to_json,
     write_candidates,
 )
+from memnas_core.settings_file import dump_settings, load_settings
 from memnas_core.storage import new_folder, storage_errors, write_text
 
 

@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.handmade import PARAMS, WIDTHS, Job, Row, circumstances, mobilenet_name, table
 from memnas_core.architecture import to_json
-from memnas_core.config import load_settings
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.memory_report import memory_report
+from memnas_core.settings_file import load_settings
 from memnas_core.trace import trace
 
 SHAPE, CLASSES = (1, 28, 28), 10

@@ -9,9 +9,9 @@ from benchmarks.search_methods.interface import Figures, Rungs, SpentError
 from benchmarks.search_methods.tally import Tally
 from benchmarks.search_methods.trainer import Task, Trainer
 from benchmarks.search_runs import DATASETS, PRODUCTS, Run
-from memnas_core.config import load_settings
 from memnas_core.errors import SettingsError
 from memnas_core.grow_trim import seed_architecture
+from memnas_core.settings_file import load_settings
 from tests.core.small_search import small_settings
 
 NETWORK = seed_architecture((1, 2), 4)

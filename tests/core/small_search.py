@@ -8,7 +8,7 @@ from safetensors.torch import save
 
 from memnas_core.architecture import Architecture, from_json
 from memnas_core.choice import round_winner
-from memnas_core.config import Settings, parse_settings
+from memnas_core.config import Settings
 from memnas_core.contenders import Base, Ranking
 from memnas_core.data import DatasetInfo
 from memnas_core.graph import Shape, lower
@@ -19,6 +19,7 @@ from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder, Start
 from memnas_core.round_summary import summarise
 from memnas_core.search import generate_round, rank_round, rerank, seed_contender
+from memnas_core.settings_file import parse_settings
 from memnas_core.training import EpochFigures
 
 SHAPE = Shape(1, 8, 8)

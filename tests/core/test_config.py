@@ -7,14 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from memnas_core.config import (
-    Settings,
-    differing_keys,
-    dump_settings,
-    load_settings,
-    parse_settings,
-)
+from memnas_core.config import Settings, differing_keys
 from memnas_core.errors import InputError, SettingsError
+from memnas_core.settings_file import dump_settings, load_settings, parse_settings
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"

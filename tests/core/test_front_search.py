@@ -9,7 +9,7 @@ import pytest
 from memnas_core.architecture import Architecture
 from memnas_core.budget import MOVES, fits
 from memnas_core.choice import best_row
-from memnas_core.config import Settings, load_settings
+from memnas_core.config import Settings
 from memnas_core.contenders import Base, Generation, Ranking, performance_of
 from memnas_core.controller import Controller
 from memnas_core.examples import Example
@@ -21,6 +21,7 @@ from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.records import CandidateRow, Status
 from memnas_core.search import promising, rerank, seed_contenders
+from memnas_core.settings_file import load_settings
 
 SEED_CELLS = (
     "[[depthwise_3x3, depthwise_5x5], [conv_3x3, depthwise_5x5], [depthwise_5x5, average_pool_3x3], "

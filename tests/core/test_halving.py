@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from memnas_core.config import load_settings
 from memnas_core.halving import going_on, planned_images, rung_images
+from memnas_core.settings_file import load_settings
 
 TRAINING = load_settings(Path(__file__).parents[2] / "params.yaml").training
 

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import pytest
 
 from memnas_core.architecture import Architecture, to_json
-from memnas_core.config import load_settings
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
@@ -22,6 +21,7 @@ from memnas_core.metric import Performance, pareto_front, score
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.report import ChosenNetwork, ReportData, build_report
 from memnas_core.running_order import best_order
+from memnas_core.settings_file import load_settings
 from memnas_core.training import EpochFigures
 
 SETTINGS = load_settings(Path(__file__).parents[2] / "params.yaml")

@@ -7,9 +7,9 @@ from pathlib import Path
 from experiments.search_results import SEARCHES, Arm, SearchKey, copy_result
 from memnas_core.architecture import from_json
 from memnas_core.choice import best_row, front_of
-from memnas_core.config import parse_settings
 from memnas_core.network_files import network_files
 from memnas_core.result_folder import Chosen, SearchFolder
+from memnas_core.settings_file import parse_settings
 from tests.core.small_search import INFO, SHAPE, START, SmallSearch, small_settings
 
 

@@ -20,11 +20,11 @@ from experiments.search_results import (
     sweep_keys,
 )
 from memnas_core.architecture import from_json
-from memnas_core.config import load_settings
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape
 from memnas_core.measure import measure
 from memnas_core.records import CandidateRow
+from memnas_core.settings_file import load_settings
 from tests.experiments.made_up_searches import full, make_search
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from flows.cli import ENVIRONMENT, main
-from memnas_core.config import dump_settings
 from memnas_core.result_folder import SearchFolder
+from memnas_core.settings_file import dump_settings
 from tests.core.small_search import START, SmallSearch, small_settings
 
 Memnas = Callable[..., tuple[int, str, str]]

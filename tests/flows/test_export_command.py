@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from flows.cli import ENVIRONMENT, main
-from memnas_core.config import dump_settings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.export import check
 from memnas_core.export.pt2_file import read_facts
 from memnas_core.result_folder import Chosen, SearchFolder
+from memnas_core.settings_file import dump_settings
 from tests.core.small_search import START, SmallSearch, small_settings
 
 Memnas = Callable[..., tuple[int, str, str]]

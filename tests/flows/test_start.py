@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from flows.start import LONGEST_NAME, find_search, plan_search
-from memnas_core.config import dump_settings
 from memnas_core.errors import DataError, InputError, ResumeError, SettingsError, TrackingError
 from memnas_core.result_folder import SearchFolder
+from memnas_core.settings_file import dump_settings
 from tests.core.small_search import START, small_settings
 
 
