@@ -1,0 +1,158 @@
+"""What `make search` gained: whole searches with today's settings and with those of before, timed from outside.
+
+`before` is what params.yaml said before candidates inherited weights and began with a small budget: one base a round,
+and every candidate trained fully from nothing. The code is today's for both. Each search is a process with a store of
+its own, one after the other; one that has ended is not repeated.
+
+Run: python -m benchmarks.make_search --page docs/search-cost.md
+"""
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import click
+
+from benchmarks.page import with_tables
+from memnas_core.environment import machine, versions
+from memnas_core.storage import write_text
+from memnas_core.tables import write_parquet
+
+BEFORE = (
+    "search.aim=score",
+    "search.seed_cells=[[conv_3x3, conv_3x3]]",
+    "search.weights=fresh",
+    "search.warm_learning_rate=null",
+    "search.rungs=[1.0]",
+    "search.keep=1.0",
+    "search.patience=3",
+    "objective.accuracy_floor=null",
+)
+SETTINGS = {"before": BEFORE, "now": ()}
+"""What params.yaml is overridden with."""
+WEIGHTS = (0.5, 1.0)
+"""Of accuracy in Eq. 4 (lambda): that of params.yaml, and accuracy alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A whole search.
+
+    Attributes:
+        settings: A name in `SETTINGS`.
+        accuracy_weight: The paper's lambda.
+        seed: Of the search.
+        seconds: Wall time of the command, from its start to its end.
+        images: Training images seen before the chosen network is trained once more.
+        arch_id: The chosen network.
+        test_accuracy: Its, after that training, in [0, 1].
+        param_bytes: Its weights.
+        activation_bytes: Its peak (`arena`).
+    """
+
+    settings: str
+    accuracy_weight: float
+    seed: int
+    seconds: float
+    images: int
+    arch_id: str
+    test_accuracy: float
+    param_bytes: int
+    activation_bytes: int
+
+
+def perform(settings: str, weight: float, seed: int, folder: Path) -> Row:
+    """Search, unless this was done before, and return what came out.
+
+    Raises:
+        ClickException: The search failed.
+    """
+    done = folder / "row.json"
+    if not done.is_file():
+        overrides = (*SETTINGS[settings], f"objective.accuracy_weight={weight}", f"search.seed={seed}")
+        command = [sys.executable, "-m", "flows.cli", "search", "--set", f"store={folder.absolute()}"]
+        for override in overrides:
+            command += ["--set", override]
+        started = time.perf_counter()
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        if ended.returncode:
+            raise click.ClickException(f"{shlex.join(command)}: expected a search that ends well:\n{ended.stderr}")
+        seconds = time.perf_counter() - started
+        found = json.loads((folder / "searches" / "digits" / "metrics.json").read_text(encoding="utf-8"))
+        row = Row(
+            settings,
+            weight,
+            seed,
+            seconds,
+            found["images_seen"],
+            found["arch_id"],
+            found["test_accuracy"],
+            found["param_bytes"],
+            found["arena_bytes"],
+        )
+        write_text(done, json.dumps(asdict(row)))
+    return Row(**json.loads(done.read_text(encoding="utf-8")))
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a line for each kind of search, in Markdown: medians over seeds, and the range."""
+    yield "| λ | settings | seconds | images | test accuracy | weights + activations, kB |"
+    yield "|---:|---|---:|---:|---:|---:|"
+    for weight, settings in product(sorted({row.accuracy_weight for row in rows}), SETTINGS):
+        own = [row for row in rows if (row.accuracy_weight, row.settings) == (weight, settings)]
+        cells = [
+            _spread([row.seconds for row in own], ".0f"),
+            _spread([row.images for row in own], ",.0f"),
+            _spread([row.test_accuracy for row in own], ".4f"),
+            _spread([(row.param_bytes + row.activation_bytes) / 1000 for row in own], ".1f"),
+        ]
+        yield f"| {weight:g} | {settings} | {' | '.join(cells)} |"
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def circumstances(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how it was measured."""
+    used = dict(versions())
+    seeds = sorted({row.seed for row in rows})
+    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.make_search', *sys.argv[1:]])}`"
+    yield f"- date: {datetime.now(UTC):%Y-%m-%d}; machine: {machine()}, load {os.getloadavg()[0]:.1f} at the end"
+    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'prefect', 'mlflow', 'dvc'))}"
+    yield f"- n: seeds {', '.join(map(str, seeds))}; figures: median and range over seeds"
+
+
+@click.command(help="Run the searches that have not been run yet, and write what they took and found.")
+@click.option("--seeds", type=click.IntRange(0), multiple=True, default=(0, 1, 2), show_default=True)
+@click.option(
+    "--store", type=click.Path(path_type=Path), default=Path("store/benchmarks/make-search"), show_default=True
+)
+@click.option("--rows", type=click.Path(path_type=Path), default=Path("benchmarks/results/make_search.parquet"))
+@click.option("--page", type=click.Path(exists=True, path_type=Path), help="Put the table between its two marks.")
+def main(seeds: tuple[int, ...], store: Path, rows: Path, page: Path | None) -> None:
+    """Search, gather, write and print."""
+    kinds = list(product(seeds, WEIGHTS, SETTINGS))  # before and now in turns, so that a busy machine is fair to both
+    measured = []
+    for number, (seed, weight, settings) in enumerate(kinds, start=1):
+        row = perform(settings, weight, seed, store / f"{settings}-{weight:g}-{seed}")
+        print(f"[{number}/{len(kinds)}] {row}", file=sys.stderr, flush=True)
+        measured.append(row)
+    lines = [*table(measured), "", *circumstances(measured)]
+    print("\n".join(lines))
+    write_parquet(rows, Row, measured)
+    if page is not None:
+        write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page, "make-search"))
+
+
+if __name__ == "__main__":
+    main()
