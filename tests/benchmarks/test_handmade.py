@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.handmade import PARAMS, WIDTHS, Job, Row, circumstances, mobilenet_name, table
+from benchmarks.handmade import PARAMS, WIDTHS, Job, Row, circumstances, found_networks, mobilenet_name, table
 from memnas_core.architecture import to_json
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.memory_report import memory_report
+from memnas_core.result_folder import SearchFolder
 from memnas_core.settings_file import load_settings
 from memnas_core.trace import trace
+from tests.core.small_search import START, SmallSearch, small_settings
 
 SHAPE, CLASSES = (1, 28, 28), 10
 TRAINING = load_settings(PARAMS).training
@@ -59,3 +61,12 @@ def test_a_job_knows_what_it_trains(tmp_path: Path) -> None:
     assert len({job.path, *(other.path for other in others)}) == 4
     first, second = (one.build(SHAPE, CLASSES).state_dict() for one in (job, again))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def test_two_networks_are_taken_or_one_that_is_both(tmp_path: Path) -> None:
+    search = SmallSearch(small_settings(tmp_path), SearchFolder(tmp_path / "searches" / "small"))
+    search.folder.begin(search.settings, START)
+    search.write_round([0.6])
+    assert set(found_networks(search.folder)) == {"found"}
+    search.write_round([0.9])  # a larger network: more accurate, and by Eq. 4 not worth its memory
+    assert set(found_networks(search.folder)) == {"found, most accurate", "found, best by Eq. 4"}
