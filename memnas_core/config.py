@@ -241,17 +241,23 @@ class FinalSettings:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class ExecutionSettings:
-    """Where trainings run.
+    """Where trainings run, and what one may take; one that takes more is recorded as failed and the search goes on.
 
     Attributes:
         workers: Worker processes, each with one torch thread; null: one per CPU core, or, where training runs on CUDA,
             as many as the GPUs have room for, which are also the most.
         gpu_fraction: Share of a GPU that one training takes, and of its memory at most; null: all of it. Every process
             needs some hundred megabytes on its GPU beside: four trainings fit better with 0.23 than with 0.25.
+        memory_limit_bytes: Memory that a training may take; null: no limit. On a CPU it is all that its worker process
+            holds, some 400 MB before it trains; libraries and prepared images, which workers share, are not counted
+            (docs/limits.md). On CUDA it is what torch takes of the GPU.
+        training_seconds: Wall time that a training may take, the retraining at the end too; null: no limit.
     """
 
     workers: PositiveInt | None
     gpu_fraction: Share | None
+    memory_limit_bytes: PositiveInt | None
+    training_seconds: PositiveFloat | None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

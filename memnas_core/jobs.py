@@ -26,6 +26,8 @@ from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
 from memnas_core.heritage import heritage
 from memnas_core.inheritance import CALIBRATION_IMAGES, inherit
+from memnas_core.limits import NO_LIMITS, Limits
+from memnas_core.memory_guard import memory_guard
 from memnas_core.network import Network, build_network
 from memnas_core.records import Status
 from memnas_core.storage import new_folder, storage_errors
@@ -47,6 +49,13 @@ _DECIDING_MODULES = (
     "training.py",
     "data/augmentation.py",
 )
+
+
+_ALLOCATION_FAILED = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
+"""Words of torch's CPU allocator, of the system, of C++, and of CUDA and its libraries."""
+
+_MAY_BE_ALLOCATION = ("could not create a primitive", "could not execute a primitive")
+"""What oneDNN says of a failed allocation too, which without a limit hardly fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ class TrainingJob:
         folder: Folder that receives finished trainings, each under its key.
         images: Training images to see; None: a full training of the settings.
         start: The training whose weights it begins with; None: fresh ones.
+        limits: What it may take of the machine; they decide no result and are not in its key.
     """
 
     architecture: Architecture
@@ -87,6 +97,7 @@ class TrainingJob:
     folder: Path
     images: int | None = None
     start: Start | None = None
+    limits: Limits = NO_LIMITS
 
     @property
     def key(self) -> str:
@@ -119,7 +130,7 @@ class TrainingRecord:
 
     Attributes:
         arch_id: What was trained.
-        status: TRAINED, DIVERGED, OUT_OF_MEMORY or WORKER_LOST.
+        status: TRAINED, DIVERGED, OUT_OF_MEMORY, TIMED_OUT or WORKER_LOST.
         validation_accuracy: In [0, 1]; null unless trained.
         images_seen: Training images seen.
         started: Unix time.
@@ -128,6 +139,7 @@ class TrainingRecord:
         message: What went wrong, in words; empty when nothing did.
         history: One line for each epoch.
         key: Of the training, under which its weights are; of the best one where records are joined.
+        limits: Under which it ran out of memory or time, or lost its worker; null for others.
     """
 
     arch_id: str
@@ -140,6 +152,7 @@ class TrainingRecord:
     message: str
     history: tuple[EpochFigures, ...] = field(default=())
     key: str = ""
+    limits: Limits | None = None
 
 
 @cache
@@ -159,13 +172,16 @@ def candidate_seed(run_seed: int, round_number: int, arch_id: str) -> int:
 def finished(job: TrainingJob) -> TrainingRecord | None:
     """Return the record of a job that was done before, or None.
 
-    A record that cannot be read is not trusted: the job counts as not done and its folder is replaced.
+    A record that cannot be read is not trusted, nor is a failure under limits tighter than the job's: the job counts as
+    not done and its folder is replaced.
     """
     try:
         record = read_record(job.path)
     except RecordError:
         return None
     if record.status is Status.TRAINED and not (job.path / WEIGHTS_FILE).is_file():
+        return None
+    if record.limits is not None and job.limits.are_wider(record.limits, record.status):
         return None
     return record
 
@@ -180,9 +196,9 @@ def read_record(folder: Path) -> TrainingRecord:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         history = tuple(EpochFigures(**line) for line in document.pop("history"))
-        return TrainingRecord(
-            **{**document, "status": Status(document["status"]), "history": history, "key": folder.name}
-        )
+        limits = Limits(**found) if (found := document.pop("limits", None)) else None
+        document |= {"status": Status(document["status"]), "key": folder.name}
+        return TrainingRecord(**document, history=history, limits=limits)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordError(f"{path}: expected the record of a training, found {error}") from error
 
@@ -210,7 +226,9 @@ def read_progress(job: TrainingJob) -> TrainingProgress | None:
 def run(job: TrainingJob) -> TrainingRecord:
     """Train one candidate, put the result on disk and return its record.
 
-    Meant for a worker process of its own. Running out of memory and diverging are results, not errors.
+    Meant for a worker process of its own, which is held to the job's memory limit; the time limit is the caller's to
+    enforce. Running out of memory and diverging are results, not errors, but after the former the process may be
+    unfit: oneDNN, which convolves, remembers what it could not allocate and fails again without trying.
 
     Raises:
         RecordError: The prepared data cannot be read.
@@ -227,24 +245,26 @@ def run(job: TrainingJob) -> TrainingRecord:
     history: tuple[EpochFigures, ...] = ()
     validation_accuracy = weights = None
     try:
-        graph = lower(job.architecture, Shape(*info.shape), len(info.classes))
-        network = build_network(graph, job.seed)
-        if job.start is not None:
-            images_seen = _begin_with(network, job.start, job, dataset)
-        outcome = train(network, dataset, job.settings, job.seed, _progress_writer(job), job.images)
-        history, images_seen = outcome.history, images_seen + outcome.images_seen
-        if outcome.diverged:
-            status, message = Status.DIVERGED, f"the loss diverged after {images_seen} images"
-        else:
-            validation_accuracy = history[-1].validation_accuracy
-            state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-            weights = save(state, metadata={"arch_id": job.arch_id})
+        with memory_guard(job.limits, device):
+            graph = lower(job.architecture, Shape(*info.shape), len(info.classes))
+            network = build_network(graph, job.seed)
+            if job.start is not None:
+                images_seen = _begin_with(network, job.start, job, dataset)
+            outcome = train(network, dataset, job.settings, job.seed, _progress_writer(job), job.images)
+            history, images_seen = outcome.history, images_seen + outcome.images_seen
+            if outcome.diverged:
+                status, message = Status.DIVERGED, f"the loss diverged after {images_seen} images"
+            else:
+                validation_accuracy = history[-1].validation_accuracy
+                state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+                weights = save(state, metadata={"arch_id": job.arch_id})
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not _is_out_of_memory(error, job.limits):
             raise
+        most = f", the limit is {job.limits.memory_bytes:,} bytes" if job.limits.memory_bytes is not None else ""
         status, message = (
             Status.OUT_OF_MEMORY,
-            f"out of memory: {str(error).splitlines()[0] if str(error) else error!r}",
+            f"out of memory{most}: {str(error).splitlines()[0] if str(error) else error!r}",
         )
     finally:
         progress_path.unlink(missing_ok=True)
@@ -259,6 +279,7 @@ def run(job: TrainingJob) -> TrainingRecord:
         message=message,
         history=history,
         key=job.key,
+        limits=job.limits if status is Status.OUT_OF_MEMORY else None,
     )
     write_record(job, record, weights)
     return record
@@ -339,9 +360,10 @@ def test_accuracy(architecture: Architecture, weights: Path, dataset: Path, sett
     return accuracy(network, data.test, Augmentation(data.info, settings, device), device)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    # The CPU allocator raises a plain RuntimeError; only its words tell it from others.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _is_out_of_memory(error: BaseException, limits: Limits) -> bool:
+    # Most allocators raise a plain RuntimeError; only its words tell it from others.
+    words = _ALLOCATION_FAILED + (_MAY_BE_ALLOCATION if limits.memory_bytes is not None else ())
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _progress_writer(job: TrainingJob) -> Callable[[TrainingProgress], None]:
@@ -360,17 +382,20 @@ def _progress_writer(job: TrainingJob) -> Callable[[TrainingProgress], None]:
     return write
 
 
-def lost(job: TrainingJob, started: float, message: str) -> TrainingRecord:
-    """Return the record of a job whose worker process died.
+def lost(job: TrainingJob, started: float, message: str, status: Status = Status.WORKER_LOST) -> TrainingRecord:
+    """Return the record of a job whose worker process died or was ended, and remove what it left of its progress.
 
     Args:
         job: What was being trained.
         started: Unix time at which it was begun.
-        message: How it died.
+        message: How it ended.
+        status: WORKER_LOST, OUT_OF_MEMORY or TIMED_OUT.
     """
+    for left in (job.progress_path, job.progress_path.with_suffix(".new")):
+        left.unlink(missing_ok=True)
     return TrainingRecord(
         arch_id=job.arch_id,
-        status=Status.WORKER_LOST,
+        status=status,
         validation_accuracy=None,
         images_seen=0,
         started=started,
@@ -378,4 +403,5 @@ def lost(job: TrainingJob, started: float, message: str) -> TrainingRecord:
         device="",
         message=message,
         key=job.key,
+        limits=job.limits,
     )

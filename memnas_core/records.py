@@ -18,6 +18,7 @@ class Status(StrEnum):
     TRAINED = "trained"
     DIVERGED = "diverged"  # the loss left the finite numbers or exploded
     OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"  # it took longer than execution.training_seconds
     WORKER_LOST = "worker_lost"  # its worker process died, twice
 
 

@@ -21,11 +21,11 @@ from memnas_core.jobs import (
     run,
     write_record,
 )
-from memnas_core.records import CandidateRow, RoundSummary
+from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.round_summary import summarise
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Search
-from tasks.workers import WorkerLostError
+from tasks.workers import LimitError, WorkerLostError
 
 TRAINING_ATTEMPTS = 2
 
@@ -161,11 +161,24 @@ def load_finished_rounds(search: Search) -> None:
 
 
 def run_training(search: Search, job: TrainingJob) -> TrainingRecord:
-    """Train in a worker process while the display follows.
+    """Train in a worker process while the display follows; what exceeds its limits is recorded as failed.
 
     Raises:
         WorkerLostError: The worker died.
     """
     show = search.display.training
     show(job.arch_id, None)
-    return search.workers.run(run, job, while_waiting=lambda: show(job.arch_id, read_progress(job)))
+    try:
+        return search.workers.run(
+            run,
+            job,
+            limits=job.limits,
+            is_last=lambda record: record.status is Status.OUT_OF_MEMORY,
+            while_waiting=lambda: show(job.arch_id, read_progress(job)),
+        )
+    except LimitError as error:
+        record = finished(job)  # it may have finished just before its worker was ended
+        if record is None:
+            record = lost(job, error.started, str(error), error.status)
+            write_record(job, record)
+        return record

@@ -16,6 +16,7 @@ from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate
 from memnas_core.halving import rung_images
 from memnas_core.jobs import Start, TrainingJob, TrainingRecord, candidate_seed
+from memnas_core.limits import Limits
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
@@ -140,6 +141,7 @@ class Search:
             settings=self.settings.training,
             seed=candidate_seed(self.settings.search.seed, round_number, arch_id),
             folder=self.folder.trainings,
+            limits=Limits.of(self.settings.execution),
         )
 
     def accept(self, rows: tuple[CandidateRow, ...]) -> None:

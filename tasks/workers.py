@@ -21,15 +21,65 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from memnas_core.errors import MemnasError
+from memnas_core.limits import NO_LIMITS, Limits
+from memnas_core.memory_guard import held_bytes
+from memnas_core.records import Status
 from tasks.places import Place
 
 POLL_SECONDS = 0.1
+
+WATCH_MARGIN_BYTES = 32_000_000
+"""A worker that holds so much more than its limit is ended: its own guard, which comes first, has not held it."""
 
 Result = TypeVar("Result")
 
 
 class WorkerLostError(MemnasError):
     """A worker process died while it ran a job."""
+
+
+class LimitError(MemnasError):
+    """A job exceeded its limits and was ended together with its worker.
+
+    Attributes:
+        status: TIMED_OUT or OUT_OF_MEMORY.
+        started: Unix time at which it was begun.
+    """
+
+    def __init__(self, message: str, status: Status, started: float) -> None:
+        super().__init__(message)
+        self.status = status
+        self.started = started
+
+
+class _Watch:
+    """Looks at a worker while it runs a job."""
+
+    def __init__(self, worker: "_Worker", limits: Limits) -> None:
+        self._worker = worker
+        self._limits = limits
+        self._begun: float | None = None
+
+    def look(self) -> None:
+        """Compare what the job has taken with its limits.
+
+        Raises:
+            LimitError: It is more.
+        """
+        if not self._worker.is_warm():  # it still imports; the job waits
+            return
+        now = time.monotonic()
+        self._begun = self._begun or now
+        spent = now - self._begun
+        seconds, most = self._limits.seconds, self._limits.memory_bytes
+        if seconds is not None and spent > seconds:
+            message = f"not finished after {seconds:g} s (execution.training_seconds)"
+            raise LimitError(message, Status.TIMED_OUT, time.time() - spent)
+        if most is not None and self._worker.place.gpu is None:
+            held = self._worker.held_bytes()
+            if held > most + WATCH_MARGIN_BYTES:
+                message = f"out of memory, the limit is {most:,} bytes: the worker held {held:,}"
+                raise LimitError(message, Status.OUT_OF_MEMORY, time.time() - spent)
 
 
 class _Worker:
@@ -47,7 +97,7 @@ class _Worker:
         )
         with self._starting:  # the executor starts its process at the first job and does not say which it is
             before = set(active_children())
-            self._executor.submit(_warm_up)  # imports torch while the search still prepares
+            self._warm = self._executor.submit(_warm_up)  # imports torch while the search still prepares
             (self._process,) = set(active_children()) - before
 
     def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
@@ -56,6 +106,14 @@ class _Worker:
     def is_alive(self) -> bool:
         # Not its own is_alive, which is wrong for a moment while the executor's thread buries a dead process.
         return not wait([self._process.sentinel], timeout=0)
+
+    def is_warm(self) -> bool:
+        """Return whether the process has imported what it needs and begins a job at once."""
+        return self._warm.done()
+
+    def held_bytes(self) -> int:
+        """Return the memory that the process holds, in bytes; 0 if it is no more."""
+        return held_bytes(self._process.pid)
 
     def kill(self) -> None:
         """End the process, whatever it does."""
@@ -82,31 +140,48 @@ class Workers:
             self._idle.put(worker)
 
     def run(
-        self, function: Callable[..., Result], *arguments: object, while_waiting: Callable[[], None] = lambda: None
+        self,
+        function: Callable[..., Result],
+        *arguments: object,
+        limits: Limits = NO_LIMITS,
+        is_last: Callable[[Result], bool] = lambda _result: False,
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> Result:
         """Call a function in a worker, as soon as one is idle, and wait for its result.
 
         Args:
             function: A module's function; it and its arguments are pickled.
             arguments: What it is given.
+            limits: What the job may take; a worker that takes more is ended. Memory is looked at a few times a second
+                and not on CUDA, so that a job should guard it by itself, as `memnas_core.jobs.run` does.
+            is_last: Whether a result tells that the worker is unfit for another job.
             while_waiting: Called a few times a second while it runs.
 
         Raises:
             WorkerLostError: The worker died (killed, or out of the machine's memory); a new one takes its place.
+            LimitError: The job took more than its limits; a new worker takes the place of its own.
             CancelledError: The workers were stopped.
         """
         worker = self._idle.get()
         try:
             if not worker.is_alive():  # it died between jobs; no job has lost anything
                 worker = self._replaced(worker)
+            watch = _Watch(worker, limits)
             future = worker.submit(function, *arguments)
             while not future.done():
                 while_waiting()
+                watch.look()
                 time.sleep(POLL_SECONDS)
-            return future.result()
+            result = future.result()
+            if is_last(result):
+                worker = self._replaced(worker)
+            return result
         except BrokenProcessPool as error:
             worker = self._replaced(worker)
             raise WorkerLostError(f"the worker process died: {error}") from error
+        except LimitError:
+            worker = self._replaced(worker)
+            raise
         finally:
             self._idle.put(worker)
 

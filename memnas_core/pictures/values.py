@@ -7,7 +7,7 @@ KILO = 1000
 MEGA = 1000 * KILO
 NONE = "–"
 
-FAILURES = frozenset((Status.DIVERGED, Status.OUT_OF_MEMORY, Status.WORKER_LOST))
+FAILURES = frozenset((Status.DIVERGED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.WORKER_LOST))
 """What can become of a training that did not succeed."""
 
 
