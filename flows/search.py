@@ -20,6 +20,7 @@ from memnas_core.config import flat
 from memnas_core.environment import machine, versions
 from memnas_core.graph import Shape
 from memnas_core.halving import planned_images
+from memnas_core.limits import Limits
 from memnas_core.pictures.values import shown_seconds
 from memnas_core.result_folder import Start
 from memnas_core.round_summary import completion
@@ -61,6 +62,7 @@ def memnas_search(
         stack.enter_context(folder.locked())
         display = stack.enter_context(Display())
         workers = stack.enter_context(Workers(training_places(settings.execution, settings.training.device)))
+        workers.check(Limits.of(settings.execution))
         repository = Versions.open(store)
         dataset, info = prepare(settings, repository)
         check_budget(settings.network, settings.objective, Shape(*info.shape), len(info.classes))

@@ -25,7 +25,8 @@ def round_winner(rows: Sequence[CandidateRow], base: Base | None, objective: Obj
         found = ", ".join(row.status for row in rows)
         raise TrainingError(
             f"round 0: expected the first network to train, found {found}; lower training.learning_rate if it "
-            "diverged, training.batch_size if memory ran out, and choose another --name"
+            "diverged, and choose another --name; if memory or time ran out, raise execution.memory_limit_bytes or "
+            "execution.training_seconds and go on with --resume, or lower training.batch_size under another --name"
         )
     return base
 

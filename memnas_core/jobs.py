@@ -340,6 +340,8 @@ def load_network(architecture: Architecture, weights: Path, info: DatasetInfo) -
     try:
         network.load_state_dict(load_file(weights))
     except RuntimeError as error:  # torch lists every tensor that differs, on many lines
+        if _is_out_of_memory(error, NO_LIMITS):
+            raise
         raise RecordError(
             f"{weights}: expected the weights of {architecture.arch_id}, found those of another network"
         ) from error

@@ -25,7 +25,8 @@ from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.round_summary import summarise
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Search
-from tasks.workers import LimitError, WorkerLostError
+from tasks.watch import LimitError
+from tasks.workers import WorkerLostError
 
 TRAINING_ATTEMPTS = 2
 

@@ -20,66 +20,19 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
-from memnas_core.errors import MemnasError
+from memnas_core.errors import MemnasError, SettingsError
 from memnas_core.limits import NO_LIMITS, Limits
 from memnas_core.memory_guard import held_bytes
-from memnas_core.records import Status
 from tasks.places import Place
+from tasks.watch import LimitError, Watch
 
 POLL_SECONDS = 0.1
-
-WATCH_MARGIN_BYTES = 32_000_000
-"""A worker that holds so much more than its limit is ended: its own guard, which comes first, has not held it."""
 
 Result = TypeVar("Result")
 
 
 class WorkerLostError(MemnasError):
     """A worker process died while it ran a job."""
-
-
-class LimitError(MemnasError):
-    """A job exceeded its limits and was ended together with its worker.
-
-    Attributes:
-        status: TIMED_OUT or OUT_OF_MEMORY.
-        started: Unix time at which it was begun.
-    """
-
-    def __init__(self, message: str, status: Status, started: float) -> None:
-        super().__init__(message)
-        self.status = status
-        self.started = started
-
-
-class _Watch:
-    """Looks at a worker while it runs a job."""
-
-    def __init__(self, worker: "_Worker", limits: Limits) -> None:
-        self._worker = worker
-        self._limits = limits
-        self._begun: float | None = None
-
-    def look(self) -> None:
-        """Compare what the job has taken with its limits.
-
-        Raises:
-            LimitError: It is more.
-        """
-        if not self._worker.is_warm():  # it still imports; the job waits
-            return
-        now = time.monotonic()
-        self._begun = self._begun or now
-        spent = now - self._begun
-        seconds, most = self._limits.seconds, self._limits.memory_bytes
-        if seconds is not None and spent > seconds:
-            message = f"not finished after {seconds:g} s (execution.training_seconds)"
-            raise LimitError(message, Status.TIMED_OUT, time.time() - spent)
-        if most is not None and self._worker.place.gpu is None:
-            held = self._worker.held_bytes()
-            if held > most + WATCH_MARGIN_BYTES:
-                message = f"out of memory, the limit is {most:,} bytes: the worker held {held:,}"
-                raise LimitError(message, Status.OUT_OF_MEMORY, time.time() - spent)
 
 
 class _Worker:
@@ -166,7 +119,7 @@ class Workers:
         try:
             if not worker.is_alive():  # it died between jobs; no job has lost anything
                 worker = self._replaced(worker)
-            watch = _Watch(worker, limits)
+            watch = Watch(worker, limits, guards_memory=worker.place.gpu is None)
             future = worker.submit(function, *arguments)
             while not future.done():
                 while_waiting()
@@ -184,6 +137,19 @@ class Workers:
             raise
         finally:
             self._idle.put(worker)
+
+    def check(self, limits: Limits) -> None:
+        """See that a job's limits leave it something.
+
+        Raises:
+            SettingsError: A worker holds more before it trains.
+        """
+        most, on_cpu = limits.memory_bytes, all(worker.place.gpu is None for worker in self._all)
+        if most is not None and on_cpu and (held := self.run(held_bytes)) >= most:
+            raise SettingsError(
+                f"execution.memory_limit_bytes: expected more than the {held:,} bytes that a worker process holds "
+                f"before it trains, found {most:,}; raise it, or set null for no limit"
+            )
 
     def _replaced(self, worker: _Worker) -> _Worker:
         worker.kill()

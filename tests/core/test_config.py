@@ -130,6 +130,12 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ),
         ("data.dataset=folder", "data.folder: expected the path of the class folders, found null"),
         ("execution.gpu_fraction=0", "execution.gpu_fraction: expected a number above 0, found 0"),
+        ("execution.memory_limit_bytes=0", "execution.memory_limit_bytes: expected a number of at least 1, found 0"),
+        (
+            "execution.memory_limit_bytes=1e9",
+            "execution.memory_limit_bytes: expected a whole number, found 1000000000.0",
+        ),
+        ("execution.training_seconds=0", "execution.training_seconds: expected a number above 0, found 0"),
         ("execution.gpu_fraction=2", "execution.gpu_fraction: expected a number of at most 1, found 2"),
         ("store=''", 'store: expected a string that is not empty, found ""'),
     ],
@@ -219,7 +225,14 @@ def test_dumped_settings_read_back_equal(path: Path, tmp_path: Path) -> None:
 
 def test_the_digest_knows_what_decides_a_result() -> None:
     digest = load_settings(PARAMS).result_digest()
-    for same in ("store=elsewhere", "execution.workers=7", "execution.gpu_fraction=0.5", "tracking.experiment=other"):
+    for same in (
+        "store=elsewhere",
+        "execution.workers=7",
+        "execution.gpu_fraction=0.5",
+        "execution.memory_limit_bytes=1000000000",
+        "execution.training_seconds=9.5",
+        "tracking.experiment=other",
+    ):
         assert load_settings(PARAMS, [same]).result_digest() == digest
     deciding = [
         "search.seed=1",

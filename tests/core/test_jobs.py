@@ -25,6 +25,7 @@ from memnas_core.errors import GraphError, RecordError, StorageError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE, TrainingJob, candidate_seed, finished, load_network
+from memnas_core.limits import Limits
 from memnas_core.records import Status
 from memnas_core.training import TrainingProgress
 from tests.core.faults import fill, small_disk
@@ -97,7 +98,8 @@ def test_the_key_knows_all_that_decides(job: TrainingJob) -> None:
 
 
 def test_the_key_knows_nothing_else(job: TrainingJob) -> None:
-    elsewhere = replace(job, dataset=Path("moved"), folder=Path("other"), arch_id="renamed")
+    limits = Limits(memory_bytes=10**9, gpu_share=0.5, seconds=60.0)
+    elsewhere = replace(job, dataset=Path("moved"), folder=Path("other"), arch_id="renamed", limits=limits)
     assert elsewhere.key == job.key
     assert elsewhere.path == Path("other") / job.key
     again = replace(job, architecture=seed_architecture((1, 2), 4), settings=replace(SETTINGS))
@@ -266,6 +268,75 @@ print(record.status)
     assert {path.name for path in wanting.folder.iterdir()} == {wanting.key, job.key}
 
 
+@pytest.mark.parametrize(
+    ("error", "limited", "is_out_of_memory"),
+    [
+        (MemoryError(), False, True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), False, True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), False, True),
+        (RuntimeError("unable to mmap 64 bytes from file <w>: Cannot allocate memory (12)"), False, True),
+        (RuntimeError("std::bad_alloc"), False, True),
+        (RuntimeError("CUDA error: out of memory"), False, True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), False, True),
+        (RuntimeError("could not create a primitive"), True, True),
+        (RuntimeError("could not create a primitive"), False, False),  # then it is a bug
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), True, False),
+    ],
+)
+def test_what_counts_as_out_of_memory(
+    error: Exception, limited: bool, is_out_of_memory: bool, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What libraries say on a GPU or deep inside; a training that really runs out of memory is above."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(jobs, "train", fail)
+    asked = replace(job, limits=Limits(10**12 if limited else None, None, None))
+    if is_out_of_memory:
+        assert jobs.run(asked).status is Status.OUT_OF_MEMORY
+    else:
+        with pytest.raises(RuntimeError):
+            jobs.run(asked)
+
+
+TIGHT = Limits(memory_bytes=10**9, gpu_share=0.5, seconds=60.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "wider"),
+    [
+        (Status.OUT_OF_MEMORY, [{"memory_bytes": 10**9 + 1}, {"memory_bytes": None}, {"gpu_share": None}]),
+        (Status.WORKER_LOST, [{"memory_bytes": 10**9 + 1}, {"memory_bytes": None}, {"gpu_share": 0.6}]),
+        (Status.TIMED_OUT, [{"seconds": 61.0}, {"seconds": None}]),
+    ],
+)
+def test_a_failure_is_not_believed_under_wider_limits(
+    status: Status, wider: list[dict[str, float | None]], job: TrainingJob
+) -> None:
+    failed = replace(job, limits=TIGHT)
+    record = jobs.lost(failed, time.time(), "too much", status)
+    jobs.write_record(failed, record)
+    assert finished(failed) == record
+    assert finished(replace(job, limits=replace(TIGHT, memory_bytes=10**8, seconds=6.0))) == record
+    for change in wider:
+        assert finished(replace(job, limits=replace(TIGHT, **change))) is None
+    # it is replaced by what comes of the next attempt, and a success is believed under any limits
+    again = jobs.run(replace(job, limits=replace(TIGHT, memory_bytes=None)))
+    assert again.status is Status.TRAINED
+    assert finished(failed) == again
+
+
+def test_failures_of_older_versions_are_believed(job: TrainingJob) -> None:
+    """They know nothing of limits: the machine had no more."""
+    record = jobs.lost(job, time.time(), "killed", Status.OUT_OF_MEMORY)
+    jobs.write_record(job, record)
+    document = json.loads((job.path / RECORD_FILE).read_text())
+    del document["limits"]
+    (job.path / RECORD_FILE).write_text(json.dumps(document))
+    assert finished(job) == replace(record, limits=None)
+
+
 def test_other_errors_are_no_results(job: TrainingJob) -> None:
     """Images of 8 pixels cannot be halved four times: a bug of the caller, not a result of the candidate."""
     deep = seed_architecture((2, 2, 2, 2), 4)
@@ -349,7 +420,10 @@ def test_weights_name_their_network(trained: TrainingJob) -> None:
 
 
 def test_a_lost_worker(job: TrainingJob) -> None:
+    job.folder.mkdir()
+    job.progress_path.write_text("{}")
     record = jobs.lost(job, time.time() - 5, "the worker process died: killed")
+    assert list(job.folder.iterdir()) == []
     assert (record.status, record.validation_accuracy, record.images_seen) == (Status.WORKER_LOST, None, 0)
     assert 5 <= record.seconds < 60
     jobs.write_record(job, record)

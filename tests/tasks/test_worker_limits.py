@@ -1,0 +1,198 @@
+"""Workers that are held to limits of memory and time: real processes, real allocations, real trainings."""
+
+import mmap
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from memnas_core import jobs
+from memnas_core.architecture import Operation
+from memnas_core.config import DataSettings, TrainingSettings
+from memnas_core.data import open_dataset, prepare_dataset
+from memnas_core.errors import SettingsError
+from memnas_core.grow_trim import seed_architecture
+from memnas_core.jobs import TrainingJob, TrainingRecord
+from memnas_core.limits import Limits
+from memnas_core.memory_guard import held_bytes
+from memnas_core.records import Status
+from tasks.places import cpu_places
+from tasks.watch import MARGIN_BYTES, LimitError, Watch
+from tasks.workers import Workers
+
+MB = 1_000_000
+SETTINGS = TrainingSettings(
+    epochs=1,
+    batch_size=300,
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=5e-4,
+    restart_epochs=None,
+    restart_factor=1,
+    crop_padding=1,
+    cutout_size=2,
+    device="cpu",
+    precision="float32",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _surroundings() -> Iterator[None]:
+    """Let the workers import this module, for they look where this process does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2])
+        yield
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers(cpu_places(2)) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
+    """A job that needs a few megabytes."""
+    store = tmp_path_factory.mktemp("store")
+    dataset = prepare_dataset(DataSettings("digits", None, None, 0.1, 300, None), 0, store)
+    digest, architecture = open_dataset(dataset).info.digest, seed_architecture((1, 2), 4)
+    return TrainingJob(architecture, architecture.arch_id, dataset, digest, SETTINGS, 1, store / "trainings")
+
+
+@pytest.fixture(scope="module")
+def large(small: TrainingJob) -> TrainingJob:
+    """A job that needs half a gigabyte more than its worker, and few seconds."""
+    architecture = seed_architecture((1,) * 10, 128, (Operation.AVERAGE_POOL_3X3, Operation.DEPTHWISE_3X3))
+    return replace(small, architecture=architecture, arch_id=architecture.arch_id)
+
+
+def train(workers: Workers, job: TrainingJob) -> TrainingRecord:
+    return workers.run(jobs.run, job, limits=job.limits, is_last=lambda record: record.status is Status.OUT_OF_MEMORY)
+
+
+@contextmanager
+def sampling(workers: Workers) -> Iterator[list[int]]:
+    """Look every two milliseconds at what each worker holds; the list holds the most."""
+    most, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.002):
+            most[0] = max([most[0], *(worker.held_bytes() for worker in list(workers._all))])
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        thread.join()
+
+
+# What the workers run; they import this module.
+
+
+def share_memory(megabytes: int) -> None:
+    """Take memory that RLIMIT_DATA does not know, 10 MB at a time, and keep it."""
+    blocks = []
+    for _ in range(megabytes // 10):
+        blocks.append(mmap.mmap(-1, 10 * MB, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS))
+        blocks[-1].write(bytes(10 * MB))
+        time.sleep(0.1)
+    time.sleep(60)
+
+
+def test_a_training_that_needs_twice_the_limit_never_takes_more(workers: Workers, large: TrainingJob) -> None:
+    with sampling(workers) as needed:
+        free = train(workers, replace(large, seed=2))
+    assert free.status is Status.TRAINED
+    limited = replace(large, limits=Limits(needed[0] // 2, None, None))
+    with Workers(cpu_places(1)) as fresh:
+        assert fresh.run(held_bytes) + 10 * MB < needed[0] // 2, "the training needs more than the worker itself"
+        (first,) = (worker._process.pid for worker in fresh._all)
+        with sampling(fresh) as taken:
+            record = train(fresh, limited)
+        assert record.status is Status.OUT_OF_MEMORY
+        assert record.message.startswith(f"out of memory, the limit is {needed[0] // 2:,} bytes: ")
+        assert needed[0] // 2 - MARGIN_BYTES < taken[0] < needed[0] // 2 + MARGIN_BYTES
+        assert jobs.finished(limited) == record
+        # a new worker trains what the old one could not
+        (second,) = (worker._process.pid for worker in fresh._all)
+        assert second != first
+        wider = replace(large, limits=Limits(needed[0] * 3 // 2, None, None))
+        assert train(fresh, wider).status is Status.TRAINED
+        assert jobs.finished(limited) is not None
+
+
+def test_a_limit_changes_no_result(workers: Workers, small: TrainingJob) -> None:
+    limited = replace(small, folder=small.folder / "limited", limits=Limits(2**40, None, 3600.0))
+    ours, theirs = train(workers, limited), train(workers, small)
+    assert ours.key == theirs.key
+    assert ours.validation_accuracy == theirs.validation_accuracy
+    name = jobs.WEIGHTS_FILE
+    assert (limited.path / name).read_bytes() == (small.path / name).read_bytes()
+
+
+def test_memory_that_the_worker_cannot_guard_is_watched(workers: Workers) -> None:
+    """Its parent sees it and ends it; the next job finds a worker."""
+    limit = workers.run(held_bytes) + 50 * MB
+    with pytest.raises(LimitError, match=rf"the limit is {limit:,} bytes: the worker held ") as caught:
+        workers.run(share_memory, 1000, limits=Limits(limit, None, None))
+    assert caught.value.status is Status.OUT_OF_MEMORY
+    held = int(str(caught.value).rpartition(" ")[2].replace(",", ""))
+    assert limit + MARGIN_BYTES < held < limit + MARGIN_BYTES + 400 * MB  # of 1000; it takes 10 between two looks
+    assert [workers.run(abs, -3) for _ in range(4)] == [3] * 4
+
+
+def test_a_training_that_hangs_is_ended_alone(workers: Workers) -> None:
+    limits = Limits(None, None, 1.5)
+    with ThreadPoolExecutor(2) as threads:
+        assert [job.result() for job in [threads.submit(workers.run, abs, -3) for _ in range(8)]] == [3] * 8  # warm now
+        began = time.monotonic()
+        hanging = threads.submit(workers.run, time.sleep, 60, limits=limits)
+        other = threads.submit(workers.run, time.sleep, 3)
+        with pytest.raises(LimitError, match=r"not finished after 1\.5 s \(execution\.training_seconds\)") as caught:
+            hanging.result(timeout=60)
+        assert 1.5 <= time.monotonic() - began < 30
+        assert caught.value.status is Status.TIMED_OUT
+        assert 1.5 <= time.time() - caught.value.started < 30
+        other.result(timeout=60)
+    pids = {workers.run(os.getpid) for _ in range(4)}
+    assert pids <= {worker._process.pid for worker in workers._all}
+
+
+def test_a_worker_that_still_imports_spends_no_time_of_the_job() -> None:
+    began = time.monotonic()
+    with Workers(cpu_places(1)) as pool:
+        assert pool.run(abs, -3, limits=Limits(None, None, 1.0)) == 3
+        assert time.monotonic() - began > 1.0, "it took longer to start than the job may take"
+
+
+def test_a_limit_below_what_a_worker_needs_is_refused(workers: Workers) -> None:
+    held = workers.run(held_bytes)
+    with pytest.raises(SettingsError, match=r"^execution\.memory_limit_bytes: expected more than .*found 1,000,000;"):
+        workers.check(Limits(1_000_000, None, None))
+    workers.check(Limits(held + 100 * MB, None, None))
+    workers.check(Limits(None, None, 0.001))
+
+
+class Holder:
+    """A worker that is warm and holds a gigabyte."""
+
+    def is_warm(self) -> bool:
+        return True
+
+    def held_bytes(self) -> int:
+        return 10**9
+
+
+def test_the_memory_of_the_machine_is_not_that_of_the_gpu() -> None:
+    limits = Limits(5 * 10**8, None, None)
+    Watch(Holder(), limits, guards_memory=False).look()
+    with pytest.raises(LimitError):
+        Watch(Holder(), limits, guards_memory=True).look()
