@@ -47,7 +47,7 @@ from tasks import recording, round_steps
 from tasks.display import Display
 from tasks.round_steps import RoundRows
 from tasks.session import Search
-from tasks.tracking import Tracker
+from tasks.tracking.tracker import Tracker
 from tasks.versioning import Versions
 
 GROWTH_CELLS = 4

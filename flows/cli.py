@@ -88,7 +88,7 @@ def report(params: Path, overrides: tuple[str, ...], name: str | None) -> None:
 def ui(params: Path, overrides: tuple[str, ...], port: int) -> None:
     """Browse all candidates in MLflow's pages, on this machine only. Ctrl-C ends it."""
     from memnas_core.settings_file import load_settings
-    from tasks.tracking import serve
+    from tasks.tracking.ui import serve
 
     settings = load_settings(params, overrides)
     serve(settings.tracking.uri, Path(settings.store), settings.tracking.experiment, port=port)

@@ -30,7 +30,7 @@ from tasks.places import training_places
 from tasks.prepare import prepare
 from tasks.round_steps import load_finished_rounds, register_winner
 from tasks.session import Search
-from tasks.tracking import Tracker
+from tasks.tracking.tracker import Tracker
 from tasks.versioning import Versions
 from tasks.workers import Workers
 

@@ -16,7 +16,7 @@ from memnas_core.pictures.values import shown_bytes, shown_seconds
 from memnas_core.records import CandidateRow
 from memnas_core.result_folder import Chosen
 from tasks.session import Search
-from tasks.tracking import CandidateLog
+from tasks.tracking.candidate_log import CandidateLog
 
 
 def show_candidate(search: Search, contender: Contender, record: TrainingRecord) -> None:

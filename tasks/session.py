@@ -22,7 +22,7 @@ from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
 from memnas_core.search import seed_contenders
 from tasks.display import Display
-from tasks.tracking import Tracker
+from tasks.tracking.tracker import Tracker
 from tasks.versioning import Versions
 from tasks.workers import Workers
 

@@ -19,9 +19,13 @@ def test_words_do_not_change_the_code() -> None:
 # What these do decides no result: they record, show, check, or are known by a digest of their own.
 WITHOUT_INFLUENCE = {
     *(f"memnas_core.{name}" for name in ("config", "environment", "errors", "records", "result_folder", "storage")),
-    *(f"memnas_core.{name}" for name in ("network_files", "result_report", "report", "yaml_reader")),
-    *(f"tasks.{name}" for name in ("display", "recording", "tracking", "tracking_store", "versioning")),
-    *(f"tasks.{name}" for name in ("places", "workers")),
+    *(
+        f"memnas_core.{name}"
+        for name in ("limits", "memory_guard", "network_files", "result_report", "report", "yaml_reader")
+    ),
+    *(f"tasks.{name}" for name in ("display", "recording", "tracking_store", "versioning")),
+    *(f"tasks.tracking.{name}" for name in ("candidate_log", "errors", "models", "runs", "table", "tracker", "ui")),
+    *(f"tasks.{name}" for name in ("places", "watch", "workers")),
     *("flows.interrupt", "flows.start"),
 }
 

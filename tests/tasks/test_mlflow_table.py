@@ -15,7 +15,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from memnas_core.errors import TrackingError
 from memnas_core.records import Status
-from tasks.tracking import CandidateLog, Tracker
+from tasks.tracking.candidate_log import CandidateLog
+from tasks.tracking.tracker import Tracker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = [
@@ -30,7 +31,7 @@ CHROMIUM_FLAGS = [
 SERVE = """
 import sys
 from pathlib import Path
-from tasks.tracking import serve
+from tasks.tracking.ui import serve
 serve(None, Path(sys.argv[1]), "memnas", int(sys.argv[2]))
 """
 PATIENCE_MS = 60_000  # the pages are large and test machines small

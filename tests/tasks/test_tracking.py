@@ -23,7 +23,9 @@ from memnas_core.errors import InputError, MemnasError, StorageError, TrackingEr
 from memnas_core.records import Status
 from memnas_core.training import EpochFigures
 from tasks import tracking_store
-from tasks.tracking import CandidateLog, Tracker, serve
+from tasks.tracking.candidate_log import CandidateLog
+from tasks.tracking.tracker import Tracker
+from tasks.tracking.ui import serve
 
 SETTINGS = {"search.seed": "0", "network.strides": "(1, 2)", "tracking.uri": "None"}
 

@@ -1,0 +1,254 @@
+"""The record of searches: begins and ends their runs, and puts candidates, figures and networks into them.
+
+Everything goes through `MlflowClient` and explicit run ids: several threads log at once, and MLflow's own
+"active run" belongs to one thread.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from memnas_core.errors import MemnasError, TrackingError
+from memnas_core.records import Status
+from tasks.tracking.candidate_log import CandidateLog
+from tasks.tracking.errors import mlflow_errors
+from tasks.tracking.models import Models
+from tasks.tracking.runs import Outcome, Runs, now_ms
+from tasks.tracking.table import experiment_with_table, table_url
+from tasks.tracking_store import check_reachable, is_server, log_ahead, without_password
+
+if TYPE_CHECKING:  # torch takes seconds to import, and only a winner's module needs it
+    import numpy as np
+    from torch import nn
+
+    from memnas_core.training import EpochFigures
+
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+
+METRICS_PER_BATCH = 1000  # MLflow's limit
+
+
+class Tracker:
+    """The runs of one MLflow experiment. Threads may share a tracker.
+
+    Every method raises a `TrackingError` when MLflow refuses, and a `StorageError` when the disk is full.
+    """
+
+    def __init__(self, client: MlflowClient, uri: str, experiment_id: str) -> None:
+        self.uri = uri
+        self._client = client
+        self._experiment_id = experiment_id
+        self._runs = Runs(client, experiment_id)
+        self._models = Models(client, uri, experiment_id)
+        self._rounds: dict[tuple[str, int], str] = {}  # (run of the search, number) -> run
+        # Two locks: registering a network takes a second, for which no candidate should wait.
+        self._beginning_round = threading.Lock()
+        self._registering = threading.Lock()
+
+    @classmethod
+    def connect(cls, uri: str | None, store: Path, experiment: str) -> Self:
+        """Reach the tracking store and find or make the experiment.
+
+        A new SQLite file takes about two seconds, which MLflow needs to create its tables.
+
+        Args:
+            uri: MLflow tracking URI; None: an SQLite file in the store, with artifacts beside it.
+            store: The store.
+            experiment: Name of the experiment.
+
+        Raises:
+            TrackingError: The store does not answer within seconds, is damaged or refuses.
+            StorageError: The disk is full or the store not writable.
+        """
+        store = store.resolve()
+        is_own = uri is None
+        if uri is None:
+            uri = f"sqlite:///{store / DATABASE}"
+        check_reachable(uri)
+        # A server keeps artifacts by itself; without one MLflow would put them into the working directory.
+        artifacts = None if is_server(uri) else (store / ARTIFACTS).as_uri()
+        with mlflow_errors(f"open the experiment {experiment}", uri):
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            found = experiment_with_table(client, experiment, artifacts)
+        if is_own:
+            log_ahead(store / DATABASE)
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"the MLflow experiment {experiment} at {without_password(uri)} was deleted; restore it with "
+                f"`mlflow experiments restore -x {found.experiment_id}`, or set another tracking.experiment"
+            )
+        if artifacts is not None and found.artifact_location != artifacts:
+            raise TrackingError(
+                f"the MLflow experiment {experiment} at {without_password(uri)} keeps its files in "
+                f"{found.artifact_location}, expected {artifacts}; move the store back to where it was made, "
+                "or set another tracking.experiment"
+            )
+        return cls(client, uri, found.experiment_id)
+
+    @contextmanager
+    def search(self, name: str, settings: Mapping[str, str], tags: Mapping[str, str]) -> Iterator[str]:
+        """Give the run of a search and end it with the block; an error leaves it failed, an interrupt killed.
+
+        Arguments and result are those of `start_search`.
+        """
+        run_id = self.start_search(name, settings, tags)
+        try:
+            yield run_id
+        except BaseException as error:
+            with suppress(MemnasError):  # what ended the search matters more
+                self.end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        self.end(run_id, "FINISHED")
+
+    def start_search(self, name: str, settings: Mapping[str, str], tags: Mapping[str, str]) -> str:
+        """Begin the run of a search, or go on with it.
+
+        Args:
+            name: Identifies the search in the experiment.
+            settings: `section.key` and value of every setting. A search that goes on keeps its first ones.
+            tags: Further labels.
+
+        Returns:
+            The run's id.
+        """
+        with self._errors(f"record the search {name}"):
+            run = self._runs.find("search", name) or self._runs.create("search", name, name)
+            run_id = str(run.info.run_id)
+            missing = [Param(key, value) for key, value in settings.items() if key not in run.data.params]
+            self._client.log_batch(run_id, params=missing, tags=[RunTag(*label) for label in tags.items()])
+            self._runs.reopen(run_id)
+        return run_id
+
+    def start_round(self, search_run: str, number: int) -> str:
+        """Begin the run of a round, or go on with it; return its id."""
+        with self._beginning_round, self._errors(f"record round {number}"):
+            known = self._rounds.get((search_run, number))
+            if known is not None:
+                return known
+            run = self._runs.find("round", str(number), search_run)
+            if run is None:
+                label = {"search": self._runs.search_of(search_run)}
+                run = self._runs.create("round", str(number), f"round-{number:02d}", search_run, label)
+            run_id = str(run.info.run_id)
+            self._runs.reopen(run_id)
+            self._rounds[search_run, number] = run_id
+        return run_id
+
+    def log_candidate(self, round_run: str, candidate: CandidateLog) -> str:
+        """Record a candidate whose training has ended, once.
+
+        A record that a killed process left half-written is replaced.
+
+        Returns:
+            The run's id.
+        """
+        with self._errors(f"record the candidate {candidate.name}"):
+            found = self._runs.find("candidate", candidate.arch_id, round_run)
+            if found is not None and found.info.status in ("FINISHED", "FAILED"):
+                return str(found.info.run_id)
+            if found is not None:
+                self._client.delete_run(found.info.run_id)
+            # The run's own times are those of the training, so that the UI's durations mean something.
+            end = now_ms()
+            start = end - round(1000 * candidate.training_seconds)
+            labels = {"search": self._runs.search_of(round_run), "status": candidate.status.value}
+            run = self._runs.create("candidate", candidate.arch_id, candidate.name, round_run, labels, start)
+            run_id = str(run.info.run_id)
+            self._runs.open(run_id)
+            lineage = [Param("parent_id", candidate.parent_id), Param("move", candidate.move)]
+            metrics = [Metric(key, value, end, 0) for key, value in candidate.figures.items()]
+            metrics += _epoch_metrics(candidate.history, end)
+            for first in range(0, len(metrics), METRICS_PER_BATCH):
+                batch = metrics[first : first + METRICS_PER_BATCH]
+                self._client.log_batch(run_id, batch, lineage if first == 0 else ())
+            if candidate.artifacts is not None:
+                candidate.artifacts.stat()  # MLflow says nothing of a folder that is not there
+                self._client.log_artifacts(run_id, str(candidate.artifacts))
+            self._runs.end(run_id, "FINISHED" if candidate.status is Status.TRAINED else "FAILED", end)
+        return run_id
+
+    def candidate_run(self, round_run: str, arch_id: str) -> str:
+        """Return the run of a candidate that was recorded.
+
+        Raises:
+            TrackingError: There is none.
+        """
+        with self._errors(f"find the candidate {arch_id}"):
+            found = self._runs.find("candidate", arch_id, round_run)
+        if found is None:
+            raise TrackingError(
+                f"{without_password(self.uri)}: expected the record of candidate {arch_id}, found none; was it "
+                "deleted? Search under another --name"
+            )
+        return str(found.info.run_id)
+
+    def update_scores(self, candidate_run: str, score: float, rank: int) -> None:
+        """Add what re-ranking says of a candidate: Eq. 4 and its place from 1."""
+        self.log_figures(candidate_run, {"score": score, "rank": rank})
+
+    def log_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
+        """Add figures to a run of any kind; a figure of the same name is replaced."""
+        now = now_ms()
+        with self._errors("record figures"):
+            self._client.log_batch(run_id, [Metric(key, value, now, 0) for key, value in figures.items()])
+
+    def log_winner(
+        self,
+        round_run: str,
+        candidate_run: str,
+        module: "nn.Module",
+        example: "np.ndarray",
+        model_name: str,
+        files: Sequence[Path],
+    ) -> str:
+        """Register the trained network of a round's winner, once.
+
+        Arguments and result are those of `Models.register`.
+        """
+        with self._registering, self._errors(f"register a version of {model_name}"):
+            return self._models.register(round_run, candidate_run, module, example, model_name, files)
+
+    def set_best(self, model_name: str, model_version: str) -> None:
+        """Give a version the alias `best`, which `models:/NAME@best` loads."""
+        with self._errors(f"call version {model_version} of {model_name} the best"):
+            self._models.set_best(model_name, model_version)
+
+    def end(self, run_id: str, outcome: Outcome) -> None:
+        """End a run; unless it finished, all that was begun and not ended goes with it as killed."""
+        with self._errors("end a run"):
+            if outcome != "FINISHED":
+                self._runs.end_others(run_id)
+            self._runs.end(run_id, outcome)
+
+    def table_url(self, server: str | None = None) -> str:
+        """Return where the table of candidates is.
+
+        Args:
+            server: Address of the server that shows the record; None: the tracking URI is one.
+        """
+        return table_url(server or self.uri, self._experiment_id)
+
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        with mlflow_errors(action, self.uri):
+            yield
+
+
+def _epoch_metrics(history: "Sequence[EpochFigures]", end: int) -> list[Metric]:
+    """Return the curves of a training, under names that no final figure has."""
+    return [
+        Metric(name, value, end, line.epoch)
+        for line in history
+        for name, value in (
+            ("epoch_train_loss", line.train_loss),
+            ("epoch_train_accuracy", line.train_accuracy),
+            ("epoch_validation_accuracy", line.validation_accuracy),
+            ("epoch_learning_rate", line.learning_rate),
+        )
+    ]
