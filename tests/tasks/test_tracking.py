@@ -168,7 +168,7 @@ def test_curves_have_names_and_steps_of_their_own(store: Path, tracker: Tracker,
     assert rows(store, query, run, "accuracy") == [(0, 0.875)]
 
 
-@pytest.mark.parametrize("how", [Status.DIVERGED, Status.OUT_OF_MEMORY, Status.WORKER_LOST])
+@pytest.mark.parametrize("how", [Status.DIVERGED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.WORKER_LOST])
 def test_failed_candidate_is_marked(store: Path, tracker: Tracker, search_run: str, how: Status) -> None:
     spoilt = EpochFigures(1, math.nan, math.inf, 0.1, 0.05, 1.0)
     failed = replace(candidate(), status=how, accuracy=None, history=(spoilt,))
