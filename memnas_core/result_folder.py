@@ -7,6 +7,8 @@ rounds/round-NN/                  candidates.parquet, round.json, weights/ID.saf
 rounds.csv, candidates.csv, front.csv, metrics.json
 chosen/                           chosen.json, architecture.json, training.json, weights.safetensors, pictures
 report.html
+
+Each training, each round, `chosen` and a finished search have a file SHA256SUMS (memnas_core.checksums).
 """
 
 import csv
@@ -20,10 +22,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from memnas_core.checksums import SUMS_FILE, check_sums, write_sums
 from memnas_core.config import Settings, differing_keys
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError, ResumeError
-from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE
+from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE, trained_weights
 from memnas_core.records import (
     CandidateRow,
     RoundSummary,
@@ -34,6 +37,11 @@ from memnas_core.records import (
 )
 from memnas_core.settings_file import dump_settings, load_settings
 from memnas_core.storage import new_folder, storage_errors, write_text
+
+TABLE_FILE = "candidates.parquet"
+SUMMARY_FILE = "round.json"
+REMEDY = "go on with --resume, which makes the round again from its trainings"
+TABLES = ("rounds.csv", "candidates.csv", "front.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,26 +237,35 @@ class SearchFolder:
         with new_folder(self.round_folder(summary.round)) as folder:
             (folder / "weights").mkdir()
             for arch_id, training in trainings.items():
-                shutil.copyfile(training / WEIGHTS_FILE, folder / "weights" / f"{arch_id}.safetensors")
-            write_candidates(folder / "candidates.parquet", rows)
-            (folder / "round.json").write_text(to_json(summary), encoding="utf-8")
+                shutil.copyfile(trained_weights(training), folder / "weights" / f"{arch_id}.safetensors")
+            write_candidates(folder / TABLE_FILE, rows)
+            (folder / SUMMARY_FILE).write_text(to_json(summary), encoding="utf-8")
+            write_sums(folder)
+
+    def round_numbers(self) -> Iterator[int]:
+        """Yield the numbers of the finished rounds in order."""
+        number = 0
+        while self.round_folder(number).is_dir():
+            yield number
+            number += 1
 
     def rounds(self) -> Iterator[tuple[RoundSummary, tuple[CandidateRow, ...]]]:
-        """Yield the finished rounds in order.
+        """Yield the finished rounds in order, also those that an older memnas wrote without checksums.
 
         Raises:
             RecordError: A record is damaged.
         """
-        number = 0
-        while (folder := self.round_folder(number)).is_dir():
-            path = folder / "round.json"
+        for number in self.round_numbers():
+            folder = self.round_folder(number)
+            path = folder / SUMMARY_FILE
             try:
-                text = path.read_text(encoding="utf-8")
-                summary = round_from_json(text, str(path))
+                if (folder / SUMS_FILE).exists():
+                    check_sums(folder, [SUMMARY_FILE, TABLE_FILE])
+                summary = round_from_json(path.read_text(encoding="utf-8"), str(path))
             except (OSError, UnicodeDecodeError, RecordError) as error:
-                raise RecordError(f"{path}: {error}; delete {folder} and go on with --resume") from error
-            yield summary, read_candidates(folder / "candidates.parquet")
-            number += 1
+                found = str(error) if isinstance(error, RecordError) else f"{path}: {error}"
+                raise RecordError(f"{found}; {REMEDY}") from error
+            yield summary, read_candidates(folder / TABLE_FILE)
 
     def write_tables(self, rounds: Sequence[RoundSummary], candidates: Sequence[CandidateRow]) -> None:
         """Write `rounds.csv`, and `candidates.csv` with the candidates whose training was begun."""
@@ -276,6 +293,7 @@ class SearchFolder:
             for name, text in texts.items():
                 (folder / name).write_text(text, encoding="utf-8")
             (folder / "chosen.json").write_text(json.dumps(asdict(chosen), indent=1), encoding="utf-8")
+            write_sums(folder)
 
     def read_chosen(self) -> Chosen:
         """Return the chosen network's figures.
@@ -290,8 +308,13 @@ class SearchFolder:
             raise RecordError(f"{path}: expected the figures of the chosen network, found {error}") from error
 
     def write_metrics(self, metrics: dict[str, object]) -> None:
-        """Write `metrics.json`; its presence marks a search as finished."""
+        """Write `metrics.json`, whose presence marks a search as finished, and the checksums of all that it leaves."""
         write_text(self._metrics, json.dumps(metrics, indent=1) + "\n")
+        files = [self._settings, self._start, self._metrics, *(self.path / name for name in TABLES)]
+        folders = [self.chosen, *(self.round_folder(number) for number in self.round_numbers())]
+        files += [folder / SUMS_FILE for folder in folders]
+        with storage_errors(self.path):
+            write_sums(self.path, [path.relative_to(self.path).as_posix() for path in files if path.exists()])
 
 
 def _read_json(path: Path) -> dict[str, Any]:
