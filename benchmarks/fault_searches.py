@@ -1,5 +1,6 @@
 """A real search as a process, which can be watched, and what it leaves on disk."""
 
+import csv
 import hashlib
 import json
 import os
@@ -11,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import psutil
 import pyarrow.parquet as pq
@@ -75,10 +75,13 @@ class Place:
                 start_new_session=True,
             )
 
+    def said(self) -> str:
+        """Return all that the search has said."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
     def last_line(self) -> str:
         """Return the last line that the search has said."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n") if self.log.exists() else []
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return next((line.strip() for line in reversed(self.said().splitlines()) if line.strip()), "")
 
     def processes(self) -> list[psutil.Process]:
         """Return all living processes of this place."""
@@ -89,10 +92,14 @@ class Place:
         deadline = time.monotonic() + GRACE_SECONDS
         while (found := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        for process in found:
+        self.end()
+        return len(found)
+
+    def end(self) -> None:
+        """End all processes of this place."""
+        for process in self.processes():
             with suppress(psutil.Error):
                 process.kill()
-        return len(found)
 
     def _living(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():
@@ -144,8 +151,6 @@ def differing(one: Mapping[str, object], other: Mapping[str, object]) -> list[st
 
 
 def _cells(lines: Sequence[str]) -> Iterator[list[str]]:
-    import csv
-
     yield from csv.reader(lines)
 
 
@@ -154,6 +159,5 @@ def _without_times(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _digest(path: Path) -> str:
-    file: IO[bytes]
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

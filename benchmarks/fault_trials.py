@@ -112,13 +112,13 @@ class Laboratory:
         remove(place)
         return Reference(outcome, seconds)
 
-    def trial(self, number: int, fault: Fault, moment: float, seed: int, reference: Reference) -> Row:
+    def trial(self, number: int, fault: Fault, moment: float | str, seed: int, reference: Reference) -> Row:
         """Disturb a search.
 
         Args:
             number: Of the trial.
             fault: What goes wrong.
-            moment: When, in seconds; earlier if the search has ended by then.
+            moment: When, in seconds, earlier if the search has ended by then; or words: when it has said them.
             seed: With the number it decides what is hit.
             reference: What an undisturbed search leaves.
 
@@ -132,10 +132,12 @@ class Laboratory:
                 with ExitStack() as stack:
                     if fault is Fault.FULL_DISK:
                         stack.enter_context(small_disk(place.store))
+                    stack.callback(place.end)  # should this process be stopped
                     row = self._disturbed(number, fault, moment, rng, place, reference)
             except NothingToHitError:
                 place.left_over()
                 remove(place)
+                assert isinstance(moment, float), "a search says its words before it ends"
                 moment *= 0.8
                 continue
             if row.tables_equal and not row.trained_again and not row.processes_left:
@@ -143,11 +145,13 @@ class Laboratory:
             return row
 
     def _disturbed(
-        self, number: int, fault: Fault, moment: float, rng: random.Random, place: Place, reference: Reference
+        self, number: int, fault: Fault, moment: float | str, rng: random.Random, place: Place, reference: Reference
     ) -> Row:
         started = time.monotonic()
         process = place.start(tracking_uri=self.services.tracking_uri)
-        while time.monotonic() < started + moment and process.poll() is None:
+        while process.poll() is None and not (
+            moment in place.said() if isinstance(moment, str) else time.monotonic() >= started + moment
+        ):
             time.sleep(0.01)
         before = place.trainings()
         hit = inject(fault, Scene(process, place, self.services, rng))

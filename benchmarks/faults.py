@@ -12,6 +12,7 @@ Run: python -m benchmarks.faults --page docs/faults.md
 import os
 import random
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,7 @@ def main(
     params: Path, rows: Path, page: Path | None, trials: int, faults: tuple[str, ...], seed: int, keep: Path | None
 ) -> None:
     """Measure, write and print."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is ended
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
     chosen = [Fault[name.upper()] for name in faults] or list(Fault)
     wanted = [number for number in range(trials * len(Fault)) if list(Fault)[number % len(Fault)] in chosen]
@@ -114,10 +116,8 @@ def circumstances(rows: Sequence[Row], seed: int) -> Iterator[str]:
     yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
     yield f"- machine: {machine()}, other programs beside it"
     yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'prefect', 'mlflow', 'dvc'))}"
-    yield (
-        f"- n: {len(rows)} trials, seed {seed}; undisturbed searches took {', '.join(map(str, own))} s, with and without "
-        "a Prefect server that ran before"
-    )
+    took = ", ".join(map(str, own))
+    yield f"- n: {len(rows)} trials, seed {seed}; an undisturbed search took {took} s, with a Prefect server or without"
 
 
 if __name__ == "__main__":

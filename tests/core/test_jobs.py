@@ -244,9 +244,8 @@ def test_what_is_damaged_is_not_trusted(damage: Callable[[Path], object], traine
 
 
 def test_checksums_are_those_of_sha256sum(trained: TrainingJob) -> None:
-    done = subprocess.run(
-        ["sha256sum", "--check", "--strict", SUMS_FILE], cwd=trained.path, capture_output=True, check=False
-    )
+    command = ["sha256sum", "--check", "--strict", SUMS_FILE]
+    done = subprocess.run(command, cwd=trained.path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().splitlines() == [f"{RECORD_FILE}: OK", f"{WEIGHTS_FILE}: OK"]
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from shutil import rmtree
 
 import pytest
 from safetensors.torch import load_file
@@ -17,6 +16,7 @@ from memnas_core.config import Settings
 from memnas_core.errors import RecordError, ResumeError, SettingsError, StorageError
 from memnas_core.jobs import WEIGHTS_FILE, finished
 from memnas_core.records import Status
+from memnas_core.result_checks import remove_damaged_rounds
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.settings_file import load_settings
 from tests.core.faults import deaths, fill, read_only, small_disk
@@ -62,6 +62,7 @@ def test_layout(search: SmallSearch) -> None:
     trainings = {f"trainings/{path.name}/training.json" for path in folder.trainings.iterdir()}
     weights = {f"trainings/{search.job(row.arch_id, row.round).key}/weights.safetensors" for row in trained}
     assert len(trainings) == 4
+    folders = [f"trainings/{path.name}" for path in folder.trainings.iterdir()]
     assert tree(folder.path) == {
         "settings.yaml",
         "start.json",
@@ -81,6 +82,8 @@ def test_layout(search: SmallSearch) -> None:
         "chosen/picture.svg",
         "chosen/training.json",
         "chosen/weights.safetensors",
+        *(f"{place}/SHA256SUMS" for place in (*folders, "rounds/round-00", "rounds/round-01", "chosen")),
+        "SHA256SUMS",
     }
     for row in trained:
         copied, original = folder.weights(row.round, row.arch_id), search.job(row.arch_id, row.round).path
@@ -307,7 +310,7 @@ def test_a_hundred_rounds_stay_in_order(folder: SearchFolder) -> None:
 
 def test_a_round_without_its_weights_is_not_written(search: SmallSearch) -> None:
     summary, rows = search.round([0.5])
-    with pytest.raises(StorageError, match=r"round-00: cannot be written: .*nowhere/weights\.safetensors"):
+    with pytest.raises(RecordError, match=r"nowhere/SHA256SUMS: expected checksums, found .*; go on with --resume"):
         search.folder.write_round(summary, rows, {rows[0].arch_id: Path("nowhere")})
     assert list(search.folder.rounds()) == []
     assert not list(search.folder.path.glob("rounds/*"))
@@ -368,11 +371,10 @@ def test_a_damaged_round_says_what_to_do(name: str, damage: Callable[[Path], obj
         next(rounds)
     message = str(caught.value)
     assert str(search.folder.round_folder(1) / name) in message
-    assert "delete" in message
-    assert "--resume" in message
+    assert "go on with --resume, which makes the round again from its trainings" in message
     assert "\n" not in message
-    # doing so helps: the round before is whole and the trainings are kept
-    rmtree(search.folder.round_folder(1))
+    # that helps: the round before is whole and the trainings are kept
+    assert remove_damaged_rounds(search.folder)
     assert len(list(search.folder.rounds())) == 1
     assert all(finished(search.job(row.arch_id, row.round)) for row in search.rows if row.images_seen)
 
