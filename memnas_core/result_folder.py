@@ -18,14 +18,14 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from memnas_core.checksums import SUMS_FILE, check_sums, write_sums
 from memnas_core.config import Settings, differing_keys
 from memnas_core.data import DatasetInfo
-from memnas_core.errors import RecordError, ResumeError
+from memnas_core.errors import RecordError, ResumeError, SettingsError
 from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE, trained_weights
 from memnas_core.records import (
     CandidateRow,
@@ -132,7 +132,7 @@ class SearchFolder:
                     f"{self.path}: expected a search or nothing, found other files; choose another --name"
                 )
             return
-        theirs = self.settings()
+        theirs = self._told(settings)
         if settings.result_digest() != theirs.result_digest():
             differing = "; ".join(differing_keys(settings, theirs)[:3])
             raise ResumeError(
@@ -156,6 +156,7 @@ class SearchFolder:
         with storage_errors(self.path):
             self.trainings.mkdir(parents=True, exist_ok=True)
         if self.exists:
+            self._mend(settings, start)
             begun = self.start().dataset.digest
             if begun != start.dataset.digest:
                 raise ResumeError(
@@ -164,14 +165,59 @@ class SearchFolder:
                 )
             self._remove_leftovers()
             return
+        self._write_start(settings, start)
+        write_text(self._settings, dump_settings(settings))  # last: it is what makes this a search
+
+    def _write_start(self, settings: Settings, start: Start) -> None:
         document = {
             "dataset": json.loads(start.dataset.to_json()),
             "versions": start.versions,
             "machine": start.machine,
             "started": start.started,
+            "settings": settings.result_digest(),
         }
         write_text(self._start, json.dumps(document, indent=1) + "\n")
-        write_text(self._settings, dump_settings(settings))  # last: it is what makes this a search
+
+    def _told(self, settings: Settings) -> Settings:
+        """Return what the search that is here was told; where `settings.yaml` is damaged, what it is told now.
+
+        Raises:
+            ResumeError: It is damaged, and the digest in `start.json` is not that of what the search is told now.
+        """
+        digest, error = self._settings_digest(), None
+        try:
+            theirs = self.settings()
+            if digest in (None, theirs.result_digest()):
+                return theirs
+        except SettingsError as found:
+            error = found
+        if digest == settings.result_digest():
+            return settings
+        reason = error or f"{self._settings}: expected the settings that the search began with, found others"
+        raise ResumeError(f"{reason}; restore the file, or choose another --name") from error
+
+    def _settings_digest(self) -> str | None:
+        """Return the digest of what the search was told; None where it is not known."""
+        try:
+            found = _read_json(self._start).get("settings")
+        except RecordError:
+            return None
+        return found if isinstance(found, str) else None
+
+    def _mend(self, settings: Settings, start: Start) -> None:
+        """Write `settings.yaml` or `start.json` again if damaged: each is known from what the search is told now."""
+        if self._settings_digest() == settings.result_digest() and not self._has(settings):
+            write_text(self._settings, dump_settings(settings))
+        try:
+            self.start()
+        except RecordError:
+            self._write_start(settings, replace(start, started=self._settings.stat().st_mtime))
+
+    def _has(self, settings: Settings) -> bool:
+        try:
+            return self.settings().result_digest() == settings.result_digest()
+        except SettingsError:
+            return False
 
     def start(self) -> Start:
         """Return what the search began with.

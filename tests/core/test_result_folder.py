@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from memnas_core.config import Settings
-from memnas_core.errors import RecordError, ResumeError, SettingsError, StorageError
+from memnas_core.errors import RecordError, ResumeError, StorageError
 from memnas_core.jobs import WEIGHTS_FILE, finished
 from memnas_core.records import Status
 from memnas_core.result_checks import remove_damaged_rounds
@@ -165,9 +165,47 @@ def test_where_things_run_may_change(search: SmallSearch) -> None:
     assert search.folder.settings() == settings
 
 
-def test_damaged_settings(search: SmallSearch) -> None:
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda _: "store: [", r"settings\.yaml, line 1: expected YAML"),
+        (lambda text: text[: len(text) // 2], r"settings\.yaml"),
+        (lambda text: text.replace("seed: 0", "seed: 1"), "expected the settings that the search began with"),
+    ],
+    ids=["other text", "truncated", "another seed"],
+)
+def test_damaged_settings_are_written_again(damage: Callable[[str], str], words: str, search: SmallSearch) -> None:
+    path = search.folder.path / "settings.yaml"
+    whole = path.read_text()
+    path.write_text(damage(whole))
+    assert path.read_text() != whole
+    others = replace(search.settings, final=replace(search.settings.final, epochs=61))
+    with pytest.raises(ResumeError, match=f"{words}.*; restore the file, or choose another --name"):
+        search.folder.check(others, resume=True)
+    search.folder.check(search.settings, resume=True)
+    search.folder.begin(search.settings, START)
+    assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"dataset": 1}', "\udcff"])
+def test_a_damaged_start_is_written_again(content: str, search: SmallSearch) -> None:
+    path = search.folder.path / "start.json"
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    search.folder.check(search.settings, resume=True)
+    now = replace(START, started=START.started + 1000)
+    search.folder.begin(search.settings, now)
+    found = search.folder.start()
+    assert replace(found, started=START.started) == START
+    assert found.started == (search.folder.path / "settings.yaml").stat().st_mtime  # about when it began
+    other = replace(START, dataset=replace(INFO, digest="e" * 64))
+    with pytest.raises(ResumeError, match="expected the data that the search began with"):
+        search.folder.begin(search.settings, other)
+
+
+def test_damaged_settings_and_start(search: SmallSearch) -> None:
     (search.folder.path / "settings.yaml").write_text("store: [")
-    with pytest.raises(SettingsError, match=r"settings\.yaml, line 1: expected YAML"):
+    (search.folder.path / "start.json").write_text("{")
+    with pytest.raises(ResumeError, match=r"settings\.yaml, line 1: expected YAML.*; restore the file"):
         search.folder.check(search.settings, resume=True)
 
 
