@@ -59,9 +59,11 @@ def search(params: Path, overrides: tuple[str, ...], images: Path | None, name: 
         click.echo(f"This search is finished. Report: {plan.folder.report}")
         return
     click.echo(f"Searching on {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
+    from flows.guard import guard_this_process
     from flows.interrupt import ending_on_signals
 
     with ending_on_signals(f"Stopped before the search of {plan.name} began."):
+        guard_this_process()
         from flows.search import memnas_search
 
         memnas_search(str(params), plan.name, resume, list(overrides))

@@ -11,6 +11,7 @@ from memnas_core.data import check_image_size, check_source
 from memnas_core.errors import InputError
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import seed_architecture
+from memnas_core.result_checks import damage
 from memnas_core.result_folder import SearchFolder
 from memnas_core.settings_file import load_settings
 from tasks.places import training_places
@@ -30,16 +31,13 @@ class Plan:
         settings: What it is told.
         name: Its name.
         folder: Where its results go.
+        is_finished: Whether there is nothing left to do: it was brought to its end, and what it left is as it was.
     """
 
     settings: Settings
     name: str
     folder: SearchFolder
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.folder.is_finished
+    is_finished: bool
 
 
 def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume: bool) -> Plan:
@@ -63,12 +61,13 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
         channels, classes = IMAGES[settings.data.dataset]
         check_budget(settings.network, settings.objective, Shape(channels, side, side), classes)
     folder.check(settings, resume)
-    if not folder.is_finished:  # a finished search needs no images, device or server any more
+    is_finished = folder.is_finished and damage(folder) is None
+    if not is_finished:  # a finished search needs no images, device or server any more
         training_places(settings.execution, settings.training.device)
         check_source(settings.data)
         if settings.tracking.uri is not None:
             check_reachable(settings.tracking.uri)
-    return Plan(settings, name, folder)
+    return Plan(settings, name, folder, is_finished)
 
 
 def find_search(settings: Settings, name: str | None) -> tuple[str, SearchFolder]:

@@ -1,8 +1,8 @@
 """One training as a job: what a worker process is told, what it leaves on disk, and under which key.
 
-A finished training is a folder named after a key of everything that decides its result, with `training.json` and
-`weights.safetensors`. It appears as a whole or not at all, so that a search that was killed trains nothing
-finished a second time.
+A finished training is a folder named after a key of everything that decides its result, with `training.json`,
+`weights.safetensors` and their checksums. It appears as a whole or not at all, so that a search that was killed trains
+nothing finished a second time; one that was damaged since is not trusted.
 """
 
 import hashlib
@@ -19,8 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from memnas_core.architecture import Architecture, to_json
+from memnas_core.checksums import SUMS_FILE, check_sums, write_sums
 from memnas_core.config import TrainingSettings
-from memnas_core.data import Dataset, DatasetInfo, open_dataset
+from memnas_core.data import Dataset, DatasetInfo, open_checked
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
@@ -172,10 +173,11 @@ def candidate_seed(run_seed: int, round_number: int, arch_id: str) -> int:
 def finished(job: TrainingJob) -> TrainingRecord | None:
     """Return the record of a job that was done before, or None.
 
-    A record that cannot be read is not trusted, nor is a failure under limits tighter than the job's: the job counts as
-    not done and its folder is replaced.
+    A record that is not as it was written is not trusted, nor is a failure under limits tighter than the job's: the job
+    counts as not done and its folder is replaced.
     """
     try:
+        check_sums(job.path)
         record = read_record(job.path)
     except RecordError:
         return None
@@ -186,13 +188,28 @@ def finished(job: TrainingJob) -> TrainingRecord | None:
     return record
 
 
+def trained_weights(folder: Path) -> Path:
+    """Return the weights of a finished training.
+
+    Raises:
+        RecordError: They are not as they were written.
+    """
+    try:
+        check_sums(folder, [RECORD_FILE, WEIGHTS_FILE])
+    except RecordError as error:
+        raise RecordError(f"{error}; go on with --resume, which trains it again") from error
+    return folder / WEIGHTS_FILE
+
+
 def read_record(folder: Path) -> TrainingRecord:
-    """Read a finished training.
+    """Read a finished training, also one that an older memnas wrote without checksums.
 
     Raises:
         RecordError: There is none, or it is damaged.
     """
     path = folder / RECORD_FILE
+    if (folder / SUMS_FILE).exists():
+        check_sums(folder, [RECORD_FILE])
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         history = tuple(EpochFigures(**line) for line in document.pop("history"))
@@ -213,6 +230,7 @@ def write_record(job: TrainingJob, record: TrainingRecord, weights: bytes | None
         if weights is not None:
             (folder / WEIGHTS_FILE).write_bytes(weights)
         (folder / RECORD_FILE).write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
+        write_sums(folder)
 
 
 def read_progress(job: TrainingJob) -> TrainingProgress | None:
@@ -231,14 +249,14 @@ def run(job: TrainingJob) -> TrainingRecord:
     unfit: oneDNN, which convolves, remembers what it could not allocate and fails again without trying.
 
     Raises:
-        RecordError: The prepared data cannot be read.
+        RecordError: The prepared data, or the weights that it begins with, are not as they were written.
         StorageError: The result cannot be written.
     """
     with storage_errors(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
     progress_path = job.progress_path  # the key reads files, for which a candidate may leave no memory
     started, clock = time.time(), time.perf_counter()
-    dataset = open_dataset(job.dataset)
+    dataset = open_checked(job.dataset)
     info = dataset.info
     device = choose_device(job.settings.device)
     status, message, images_seen = Status.TRAINED, "", 0
@@ -268,6 +286,7 @@ def run(job: TrainingJob) -> TrainingRecord:
         )
     finally:
         progress_path.unlink(missing_ok=True)
+    open_checked(job.dataset)  # what they became while it trained, it may have seen
     record = TrainingRecord(
         arch_id=job.arch_id,
         status=status,
@@ -291,7 +310,7 @@ def _begin_with(network: Network, start: Start, job: TrainingJob, dataset: Datas
     Raises:
         RecordError: The weights cannot be read, or belong to another architecture.
     """
-    before = load_network(start.architecture, job.folder / start.key / WEIGHTS_FILE, dataset.info)
+    before = load_network(start.architecture, trained_weights(job.folder / start.key), dataset.info)
     if start.architecture == job.architecture:
         network.load_state_dict(before.state_dict())
         return 0
@@ -356,7 +375,7 @@ def test_accuracy(architecture: Architecture, weights: Path, dataset: Path, sett
     Raises:
         RecordError: Weights or data cannot be read.
     """
-    data = open_dataset(dataset)
+    data = open_checked(dataset)
     device = choose_device(settings.device)
     network = load_network(architecture, weights, data.info).to(device).to(memory_format=torch.channels_last)
     return accuracy(network, data.test, Augmentation(data.info, settings, device), device)

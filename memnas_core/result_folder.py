@@ -7,6 +7,8 @@ rounds/round-NN/                  candidates.parquet, round.json, weights/ID.saf
 rounds.csv, candidates.csv, front.csv, metrics.json
 chosen/                           chosen.json, architecture.json, training.json, weights.safetensors, pictures
 report.html
+
+Each training, each round, `chosen` and a finished search have a file SHA256SUMS (memnas_core.checksums).
 """
 
 import csv
@@ -16,14 +18,15 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from memnas_core.checksums import SUMS_FILE, check_sums, write_sums
 from memnas_core.config import Settings, differing_keys
 from memnas_core.data import DatasetInfo
-from memnas_core.errors import RecordError, ResumeError
-from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE
+from memnas_core.errors import RecordError, ResumeError, SettingsError
+from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE, trained_weights
 from memnas_core.records import (
     CandidateRow,
     RoundSummary,
@@ -34,6 +37,11 @@ from memnas_core.records import (
 )
 from memnas_core.settings_file import dump_settings, load_settings
 from memnas_core.storage import new_folder, storage_errors, write_text
+
+TABLE_FILE = "candidates.parquet"
+SUMMARY_FILE = "round.json"
+REMEDY = "go on with --resume, which makes the round again from its trainings"
+TABLES = ("rounds.csv", "candidates.csv", "front.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ class SearchFolder:
                     f"{self.path}: expected a search or nothing, found other files; choose another --name"
                 )
             return
-        theirs = self.settings()
+        theirs = self._told(settings)
         if settings.result_digest() != theirs.result_digest():
             differing = "; ".join(differing_keys(settings, theirs)[:3])
             raise ResumeError(
@@ -148,6 +156,7 @@ class SearchFolder:
         with storage_errors(self.path):
             self.trainings.mkdir(parents=True, exist_ok=True)
         if self.exists:
+            self._mend(settings, start)
             begun = self.start().dataset.digest
             if begun != start.dataset.digest:
                 raise ResumeError(
@@ -156,14 +165,59 @@ class SearchFolder:
                 )
             self._remove_leftovers()
             return
+        self._write_start(settings, start)
+        write_text(self._settings, dump_settings(settings))  # last: it is what makes this a search
+
+    def _write_start(self, settings: Settings, start: Start) -> None:
         document = {
             "dataset": json.loads(start.dataset.to_json()),
             "versions": start.versions,
             "machine": start.machine,
             "started": start.started,
+            "settings": settings.result_digest(),
         }
         write_text(self._start, json.dumps(document, indent=1) + "\n")
-        write_text(self._settings, dump_settings(settings))  # last: it is what makes this a search
+
+    def _told(self, settings: Settings) -> Settings:
+        """Return what the search that is here was told; where `settings.yaml` is damaged, what it is told now.
+
+        Raises:
+            ResumeError: It is damaged, and the digest in `start.json` is not that of what the search is told now.
+        """
+        digest, error = self._settings_digest(), None
+        try:
+            theirs = self.settings()
+            if digest in (None, theirs.result_digest()):
+                return theirs
+        except SettingsError as found:
+            error = found
+        if digest == settings.result_digest():
+            return settings
+        reason = error or f"{self._settings}: expected the settings that the search began with, found others"
+        raise ResumeError(f"{reason}; restore the file, or choose another --name") from error
+
+    def _settings_digest(self) -> str | None:
+        """Return the digest of what the search was told; None where it is not known."""
+        try:
+            found = _read_json(self._start).get("settings")
+        except RecordError:
+            return None
+        return found if isinstance(found, str) else None
+
+    def _mend(self, settings: Settings, start: Start) -> None:
+        """Write `settings.yaml` or `start.json` again if damaged: each is known from what the search is told now."""
+        if self._settings_digest() == settings.result_digest() and not self._has(settings):
+            write_text(self._settings, dump_settings(settings))
+        try:
+            self.start()
+        except RecordError:
+            self._write_start(settings, replace(start, started=self._settings.stat().st_mtime))
+
+    def _has(self, settings: Settings) -> bool:
+        try:
+            return self.settings().result_digest() == settings.result_digest()
+        except SettingsError:
+            return False
 
     def start(self) -> Start:
         """Return what the search began with.
@@ -229,26 +283,35 @@ class SearchFolder:
         with new_folder(self.round_folder(summary.round)) as folder:
             (folder / "weights").mkdir()
             for arch_id, training in trainings.items():
-                shutil.copyfile(training / WEIGHTS_FILE, folder / "weights" / f"{arch_id}.safetensors")
-            write_candidates(folder / "candidates.parquet", rows)
-            (folder / "round.json").write_text(to_json(summary), encoding="utf-8")
+                shutil.copyfile(trained_weights(training), folder / "weights" / f"{arch_id}.safetensors")
+            write_candidates(folder / TABLE_FILE, rows)
+            (folder / SUMMARY_FILE).write_text(to_json(summary), encoding="utf-8")
+            write_sums(folder)
+
+    def round_numbers(self) -> Iterator[int]:
+        """Yield the numbers of the finished rounds in order."""
+        number = 0
+        while self.round_folder(number).is_dir():
+            yield number
+            number += 1
 
     def rounds(self) -> Iterator[tuple[RoundSummary, tuple[CandidateRow, ...]]]:
-        """Yield the finished rounds in order.
+        """Yield the finished rounds in order, also those that an older memnas wrote without checksums.
 
         Raises:
             RecordError: A record is damaged.
         """
-        number = 0
-        while (folder := self.round_folder(number)).is_dir():
-            path = folder / "round.json"
+        for number in self.round_numbers():
+            folder = self.round_folder(number)
+            path = folder / SUMMARY_FILE
             try:
-                text = path.read_text(encoding="utf-8")
-                summary = round_from_json(text, str(path))
+                if (folder / SUMS_FILE).exists():
+                    check_sums(folder, [SUMMARY_FILE, TABLE_FILE])
+                summary = round_from_json(path.read_text(encoding="utf-8"), str(path))
             except (OSError, UnicodeDecodeError, RecordError) as error:
-                raise RecordError(f"{path}: {error}; delete {folder} and go on with --resume") from error
-            yield summary, read_candidates(folder / "candidates.parquet")
-            number += 1
+                found = str(error) if isinstance(error, RecordError) else f"{path}: {error}"
+                raise RecordError(f"{found}; {REMEDY}") from error
+            yield summary, read_candidates(folder / TABLE_FILE)
 
     def write_tables(self, rounds: Sequence[RoundSummary], candidates: Sequence[CandidateRow]) -> None:
         """Write `rounds.csv`, and `candidates.csv` with the candidates whose training was begun."""
@@ -276,6 +339,7 @@ class SearchFolder:
             for name, text in texts.items():
                 (folder / name).write_text(text, encoding="utf-8")
             (folder / "chosen.json").write_text(json.dumps(asdict(chosen), indent=1), encoding="utf-8")
+            write_sums(folder)
 
     def read_chosen(self) -> Chosen:
         """Return the chosen network's figures.
@@ -290,8 +354,13 @@ class SearchFolder:
             raise RecordError(f"{path}: expected the figures of the chosen network, found {error}") from error
 
     def write_metrics(self, metrics: dict[str, object]) -> None:
-        """Write `metrics.json`; its presence marks a search as finished."""
+        """Write `metrics.json`, whose presence marks a search as finished, and the checksums of all that it leaves."""
         write_text(self._metrics, json.dumps(metrics, indent=1) + "\n")
+        files = [self._settings, self._start, self._metrics, *(self.path / name for name in TABLES)]
+        folders = [self.chosen, *(self.round_folder(number) for number in self.round_numbers())]
+        files += [folder / SUMS_FILE for folder in folders]
+        with storage_errors(self.path):
+            write_sums(self.path, [path.relative_to(self.path).as_posix() for path in files if path.exists()])
 
 
 def _read_json(path: Path) -> dict[str, Any]:

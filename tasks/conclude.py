@@ -10,16 +10,17 @@ from prefect.cache_policies import NO_CACHE
 from memnas_core.architecture import from_json
 from memnas_core.choice import best_row, front_of
 from memnas_core.jobs import (
-    WEIGHTS_FILE,
     TrainingRecord,
     candidate_seed,
     finished,
     read_record,
     test_accuracy,
+    trained_weights,
 )
 from memnas_core.network_files import network_files
 from memnas_core.pictures.values import shown_bytes
 from memnas_core.records import CandidateRow, Status
+from memnas_core.result_checks import check_rounds
 from memnas_core.result_folder import Chosen
 from memnas_core.result_report import write_report
 from tasks.recording import log_chosen
@@ -41,7 +42,7 @@ def conclude(search: Search) -> None:
     )
     training, record, epochs = _final_training(search, row)
     accuracy = search.workers.run(
-        test_accuracy, architecture, training / WEIGHTS_FILE, search.dataset, search.settings.training
+        test_accuracy, architecture, trained_weights(training), search.dataset, search.settings.training
     )
     assert record.validation_accuracy is not None, "only trained networks are chosen"
     chosen = Chosen(row.arch_id, row.round, record.validation_accuracy, accuracy, epochs, time.time())
@@ -50,6 +51,7 @@ def conclude(search: Search) -> None:
     log_chosen(search, row, chosen, training)
     search.versions.add(folder.chosen)
     write_report(folder)
+    check_rounds(folder)
     folder.write_metrics(
         {
             "arch_id": row.arch_id,

@@ -10,7 +10,7 @@ import numpy as np
 from memnas_core.architecture import Architecture, from_json
 from memnas_core.choice import best_row
 from memnas_core.contenders import Contender
-from memnas_core.jobs import WEIGHTS_FILE, TrainingRecord, load_network
+from memnas_core.jobs import TrainingRecord, load_network, trained_weights
 from memnas_core.network_files import network_files
 from memnas_core.pictures.values import shown_bytes, shown_seconds
 from memnas_core.records import CandidateRow
@@ -108,7 +108,8 @@ def log_chosen(search: Search, row: CandidateRow, chosen: Chosen, training: Path
 
 def _register(search: Search, round_run: str, candidate_run: str, row: CandidateRow, training: Path) -> str:
     architecture = from_json(row.architecture)
-    network = load_network(architecture, training / WEIGHTS_FILE, search.info)
+    weights = trained_weights(training)
+    network = load_network(architecture, weights, search.info)
     example = np.zeros((2, *search.info.shape), dtype=np.float32)
     with _files(search, architecture) as folder:
         return search.tracker.log_winner(
@@ -117,7 +118,7 @@ def _register(search: Search, round_run: str, candidate_run: str, row: Candidate
             network,
             example,
             search.settings.tracking.experiment,
-            [*sorted(folder.iterdir()), training / WEIGHTS_FILE],
+            [*sorted(folder.iterdir()), weights],
         )
 
 

@@ -10,6 +10,7 @@ from prefect.runtime import task_run
 from memnas_core import search as steps
 from memnas_core.contenders import Contender, Generation, Ranking
 from memnas_core.controller import Controller, examples_for
+from memnas_core.data import open_checked
 from memnas_core.front_search import rank_for_front
 from memnas_core.jobs import (
     TrainingJob,
@@ -22,6 +23,7 @@ from memnas_core.jobs import (
     write_record,
 )
 from memnas_core.records import CandidateRow, RoundSummary, Status
+from memnas_core.result_checks import remove_damaged_rounds
 from memnas_core.round_summary import summarise
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Search
@@ -79,6 +81,9 @@ def train(search: Search, contender: Contender, images: int | None, before: Trai
         except WorkerLostError as error:
             if task_run.run_count < TRAINING_ATTEMPTS:
                 raise
+            open_checked(
+                search.dataset
+            )  # a file that becomes shorter kills who has it mapped: not the candidate's fault
             record = lost(job, started, str(error))
             write_record(job, record)
     show_candidate(search, contender, record)
@@ -151,7 +156,10 @@ def register_winner(search: Search, number: int) -> None:
 
 @task(cache_policy=NO_CACHE)
 def load_finished_rounds(search: Search) -> None:
-    """Take the rounds that an earlier process has finished into the state of the search."""
+    """Take the rounds that an earlier process has finished into the state of the search, up to a damaged one."""
+    if (removed := remove_damaged_rounds(search.folder)) is not None:
+        number, error = removed
+        search.display.say(f"{error}. Round {number} and those after it are made again from their trainings.")
     for summary, rows in search.folder.rounds():
         search.accept(rows)
         search.close_round(summary)

@@ -7,10 +7,13 @@ another.
 
 DVC's cache and the store hold the same files as hard links, so a version costs no second copy on disk. DVC
 makes them read-only. Whoever changes such a file must put a new one in its place, as `memnas_core.storage`
-does, and never write into it: that would change the version too.
+does, and never write into it: that would change the version too. DVC takes a read-only file of its cache for what
+its name says and would put a damaged one back into the place of a repaired one; so whatever is added is compared
+with what the cache has under its name.
 """
 
 import errno
+import hashlib
 import logging
 import os
 import sqlite3
@@ -107,6 +110,7 @@ class Versions:
         if not target.exists():
             raise VersioningError(f"{path}: expected a folder or file to version, found nothing")
         with self._translated(f"add {path}"):
+            self._remove_damaged(target)
             return self._run(lambda repository: str(repository.add(str(target))[0].outs[0].hash_info.value))
 
     def restore(self, path: Path) -> None:
@@ -124,6 +128,15 @@ class Versions:
         # On a terminal DVC would ask whether to overwrite changed files; without one it refuses.
         with self._translated(f"restore {path}"), redirect_stdout(StringIO()):
             self._run(lambda repository: repository.checkout(targets=[str(pointer)]))
+
+    def _remove_damaged(self, target: Path) -> None:
+        """Remove from the cache what goes by the name of one of these files and is another."""
+        for path in (target,) if target.is_file() else target.rglob("*"):
+            if path.is_file() and path.stat().st_nlink == 1:  # a second link is the cache's: the same file
+                digest = _md5(path)
+                cached = self._root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+                if cached.is_file() and _md5(cached) != digest:
+                    cached.unlink()
 
     def _inside(self, path: Path) -> Path:
         target = path.resolve()
@@ -158,6 +171,11 @@ class Versions:
             with storage_errors(self._root):
                 _raise_storage_cause(error)
             raise VersioningError(f"cannot {action}: {' '.join(str(error).split())}") from error
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _raise_storage_cause(error: BaseException) -> None:

@@ -1,6 +1,7 @@
 """A prepared data set: three mapped splits and a page of facts about them.
 
-A prepared folder holds `train.arrow`, `validation.arrow`, `test.arrow` and `dataset.json`.
+A prepared folder holds `train.arrow`, `validation.arrow`, `test.arrow`, `dataset.json`, which has the digest of the
+three, and a checksum of `dataset.json`.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from memnas_core.checksums import SUMS_FILE, check_sums
 from memnas_core.config import PositiveFloat, PositiveInt
 from memnas_core.data.split_file import Shape, Split, map_split
 from memnas_core.errors import RecordError
@@ -120,15 +122,49 @@ def open_dataset(folder: Path) -> Dataset:
 
 
 def check_contents(dataset: Dataset, folder: Path) -> None:
-    """Compare images and labels with the digest made when they were written (about 1.5 GB a second).
+    """Compare images, labels and facts with what was written (about 1.5 GB a second).
 
     Raises:
         RecordError: They differ.
     """
     info = dataset.info
+    if (folder / SUMS_FILE).exists():  # an older memnas left none
+        try:
+            check_sums(folder, [INFO_FILE])
+        except RecordError as error:
+            raise RecordError(f"{error}; delete {folder} and run again to prepare it anew") from error
     splits = (dataset.train, dataset.validation, dataset.test)
     if content_digest(info.classes, info.shape, info.horizontal_flip, splits) != info.digest:
         raise RecordError(f"{folder}: images or labels were changed; delete it and run again to prepare it anew")
+
+
+_states: dict[Path, tuple[tuple[int, ...], ...]] = {}
+
+
+def open_checked(folder: Path) -> Dataset:
+    """Map a prepared data set whose images and labels are those that were prepared.
+
+    They are compared with their digest once in a process, and again when a file was written to or replaced.
+
+    Args:
+        folder: What `prepare_dataset` returned.
+
+    Raises:
+        RecordError: A file is missing, truncated or was changed.
+    """
+    state = _state(folder)
+    dataset = open_dataset(folder)
+    if _states.get(folder) != state:
+        check_contents(dataset, folder)
+        _states[folder] = state
+    return dataset
+
+
+def _state(folder: Path) -> tuple[tuple[int, ...], ...]:
+    """Return what changes when one of the files does, as far as the file system knows."""
+    paths = [folder / INFO_FILE, *(folder / f"{name}.arrow" for name in SPLITS)]
+    found = [path.stat() for path in paths if path.exists()]
+    return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
 
 
 def content_digest(classes: Sequence[str], shape: Shape, horizontal_flip: bool, splits: Sequence[Split]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memnas_core.checksums import write_sums
 from memnas_core.config import DataSettings
 from memnas_core.data import cifar10, digits, fashion_mnist, image_folder
 from memnas_core.data.dataset import (
@@ -190,6 +191,7 @@ def _write(draft: Path, source: Source, plan: SplitPlan, side: int, mirrored: bo
     )
     with storage_errors(draft):
         (draft / INFO_FILE).write_text(info.to_json(), encoding="utf-8")
+        write_sums(draft, [INFO_FILE])
 
 
 def _part(training: Pool, planned: IndexArray | None, own: Pool | None) -> tuple[Pool, IndexArray]:

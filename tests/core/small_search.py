@@ -1,6 +1,7 @@
 """A small search for tests. Its accuracies are made up; networks, bytes, tables and weight files are real."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -110,8 +111,9 @@ class SmallSearch:
             made_up_record(candidate.arch_id, accuracy, Status.DIVERGED if accuracy is None else Status.TRAINED)
             for candidate, accuracy in zip(top, accuracies, strict=True)
         ]
-        for candidate, record in zip(top, records, strict=True):
+        for place, (candidate, record) in enumerate(zip(top, records, strict=True)):
             job = self.job(candidate.architecture.arch_id, candidate.round, candidate.architecture)
+            records[place] = replace(record, key=job.key)
             weights = None
             if record.status is Status.TRAINED:
                 graph = lower(candidate.architecture, SHAPE, len(INFO.classes))

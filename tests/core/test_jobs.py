@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 import memnas_core
 from memnas_core import jobs  # its test_accuracy is no test
+from memnas_core.checksums import SUMS_FILE, write_sums
 from memnas_core.config import DataSettings, TrainingSettings
 from memnas_core.data import Split, open_dataset, prepare_dataset
 from memnas_core.errors import GraphError, RecordError, StorageError
@@ -153,7 +155,7 @@ def test_a_finished_job(job: TrainingJob) -> None:
     assert 0 < record.seconds <= time.time() - before
     assert len(record.history) == 1
     assert record.validation_accuracy == record.history[-1].validation_accuracy
-    assert {path.name for path in job.path.iterdir()} == {RECORD_FILE, WEIGHTS_FILE}
+    assert {path.name for path in job.path.iterdir()} == {RECORD_FILE, WEIGHTS_FILE, SUMS_FILE}
     assert {path.name for path in job.folder.iterdir()} == {job.key}
 
 
@@ -181,6 +183,13 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def flip(path: Path) -> None:
+    """Change one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def change(path: Path, **entries: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | entries))
 
@@ -197,6 +206,32 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no record": lambda folder: (folder / RECORD_FILE).unlink(),
     "no weights": lambda folder: (folder / WEIGHTS_FILE).unlink(),
 }
+WHOLE_FOR_THEIR_READERS: dict[str, Callable[[Path], object]] = {
+    "another accuracy": lambda folder: change(folder / RECORD_FILE, validation_accuracy=0.75),
+    "a bit of the record": lambda folder: flip(folder / RECORD_FILE),
+    "a bit of the weights": lambda folder: flip(folder / WEIGHTS_FILE),
+    "truncated weights": lambda folder: truncate(folder / WEIGHTS_FILE),
+    "a folder": lambda folder: ((folder / WEIGHTS_FILE).unlink(), (folder / WEIGHTS_FILE).mkdir()),
+    "no checksums": lambda folder: (folder / SUMS_FILE).unlink(),
+    "no more checksums": lambda folder: (folder / SUMS_FILE).write_text(""),
+    "half the checksums": lambda folder: truncate(folder / SUMS_FILE),
+    "a bit of the checksums": lambda folder: flip(folder / SUMS_FILE),
+    "checksums of files elsewhere": lambda folder: (folder / SUMS_FILE).write_text(f"{'0' * 64}  ../../secret\n"),
+}
+
+
+@pytest.mark.parametrize("damage", WHOLE_FOR_THEIR_READERS.values(), ids=WHOLE_FOR_THEIR_READERS)
+def test_what_is_not_as_it_was_written_is_not_trusted(
+    damage: Callable[[Path], object], trained: TrainingJob, tmp_path: Path
+) -> None:
+    copy = replace(trained, folder=tmp_path)
+    copytree(trained.path, copy.path)
+    damage(copy.path)
+    assert finished(copy) is None
+    with pytest.raises(RecordError, match="go on with --resume"):
+        jobs.trained_weights(copy.path)
+    assert jobs.run(copy).validation_accuracy == jobs.read_record(trained.path).validation_accuracy
+    assert finished(copy) is not None
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -206,6 +241,46 @@ def test_what_is_damaged_is_not_trusted(damage: Callable[[Path], object], traine
     assert finished(copy) == finished(trained)
     damage(copy.path)
     assert finished(copy) is None
+    write_sums(copy.path)  # damaged before it was written, so to say
+    assert finished(copy) is None
+
+
+def test_checksums_are_those_of_sha256sum(trained: TrainingJob) -> None:
+    command = ["sha256sum", "--check", "--strict", SUMS_FILE]
+    done = subprocess.run(command, cwd=trained.path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().splitlines() == [f"{RECORD_FILE}: OK", f"{WEIGHTS_FILE}: OK"]
+
+
+def test_damaged_weights_are_not_begun_with(trained: TrainingJob, tmp_path: Path) -> None:
+    copy = replace(trained, folder=tmp_path)
+    copytree(trained.path, copy.path)
+    going_on = replace(copy, images=32, start=jobs.Start(ARCHITECTURE, copy.key))
+    flip(copy.path / WEIGHTS_FILE)
+    with pytest.raises(RecordError, match=r"weights\.safetensors: expected the file that was written .*--resume"):
+        jobs.run(going_on)
+    assert finished(going_on) is None
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+def test_data_that_are_damaged_while_it_trains(damage: Callable[[Path], None], job: TrainingJob) -> None:
+    """The workers of a search map the files; what a training may have seen is not recorded."""
+    copy = replace(job, dataset=job.folder.parent / "data", settings=replace(SETTINGS, epochs=200))
+    copytree(job.dataset, copy.dataset)
+    script = "import pickle, sys; from pathlib import Path; from memnas_core import jobs; "
+    script += "jobs.run(pickle.loads(Path(sys.argv[1]).read_bytes()))"
+    path = job.folder.parent / "job"
+    path.write_bytes(pickle.dumps(copy))
+    worker = subprocess.Popen([sys.executable, "-c", script, str(path)], stderr=subprocess.PIPE, text=True)
+    while not copy.progress_path.exists():
+        assert worker.poll() is None
+        time.sleep(0.01)
+    damage(copy.dataset / "train.arrow")
+    _, words = worker.communicate(timeout=60)
+    assert "run again to prepare it anew" in words or worker.returncode == -signal.SIGBUS
+    assert not copy.path.exists()
+    with pytest.raises(RecordError, match="run again to prepare it anew"):
+        jobs.run(copy)
 
 
 def test_a_damaged_training_is_done_again(trained: TrainingJob, tmp_path: Path) -> None:
@@ -233,7 +308,7 @@ def test_a_diverging_job(job: TrainingJob) -> None:
     assert f"after {record.images_seen} images" in record.message
     assert record.images_seen < 3 * 300
     assert finished(wild) == record
-    assert {path.name for path in wild.path.iterdir()} == {RECORD_FILE}
+    assert {path.name for path in wild.path.iterdir()} == {RECORD_FILE, SUMS_FILE}
 
 
 def test_out_of_memory_is_a_result(job: TrainingJob) -> None:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from shutil import rmtree
 
 import pytest
 from safetensors.torch import load_file
 
 from memnas_core.config import Settings
-from memnas_core.errors import RecordError, ResumeError, SettingsError, StorageError
+from memnas_core.errors import RecordError, ResumeError, StorageError
 from memnas_core.jobs import WEIGHTS_FILE, finished
 from memnas_core.records import Status
+from memnas_core.result_checks import remove_damaged_rounds
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.settings_file import load_settings
 from tests.core.faults import deaths, fill, read_only, small_disk
@@ -62,6 +62,7 @@ def test_layout(search: SmallSearch) -> None:
     trainings = {f"trainings/{path.name}/training.json" for path in folder.trainings.iterdir()}
     weights = {f"trainings/{search.job(row.arch_id, row.round).key}/weights.safetensors" for row in trained}
     assert len(trainings) == 4
+    folders = [f"trainings/{path.name}" for path in folder.trainings.iterdir()]
     assert tree(folder.path) == {
         "settings.yaml",
         "start.json",
@@ -81,6 +82,8 @@ def test_layout(search: SmallSearch) -> None:
         "chosen/picture.svg",
         "chosen/training.json",
         "chosen/weights.safetensors",
+        *(f"{place}/SHA256SUMS" for place in (*folders, "rounds/round-00", "rounds/round-01", "chosen")),
+        "SHA256SUMS",
     }
     for row in trained:
         copied, original = folder.weights(row.round, row.arch_id), search.job(row.arch_id, row.round).path
@@ -162,9 +165,47 @@ def test_where_things_run_may_change(search: SmallSearch) -> None:
     assert search.folder.settings() == settings
 
 
-def test_damaged_settings(search: SmallSearch) -> None:
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda _: "store: [", r"settings\.yaml, line 1: expected YAML"),
+        (lambda text: text[: len(text) // 2], r"settings\.yaml"),
+        (lambda text: text.replace("seed: 0", "seed: 1"), "expected the settings that the search began with"),
+    ],
+    ids=["other text", "truncated", "another seed"],
+)
+def test_damaged_settings_are_written_again(damage: Callable[[str], str], words: str, search: SmallSearch) -> None:
+    path = search.folder.path / "settings.yaml"
+    whole = path.read_text()
+    path.write_text(damage(whole))
+    assert path.read_text() != whole
+    others = replace(search.settings, final=replace(search.settings.final, epochs=61))
+    with pytest.raises(ResumeError, match=f"{words}.*; restore the file, or choose another --name"):
+        search.folder.check(others, resume=True)
+    search.folder.check(search.settings, resume=True)
+    search.folder.begin(search.settings, START)
+    assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"dataset": 1}', "\udcff"])
+def test_a_damaged_start_is_written_again(content: str, search: SmallSearch) -> None:
+    path = search.folder.path / "start.json"
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    search.folder.check(search.settings, resume=True)
+    now = replace(START, started=START.started + 1000)
+    search.folder.begin(search.settings, now)
+    found = search.folder.start()
+    assert replace(found, started=START.started) == START
+    assert found.started == (search.folder.path / "settings.yaml").stat().st_mtime  # about when it began
+    other = replace(START, dataset=replace(INFO, digest="e" * 64))
+    with pytest.raises(ResumeError, match="expected the data that the search began with"):
+        search.folder.begin(search.settings, other)
+
+
+def test_damaged_settings_and_start(search: SmallSearch) -> None:
     (search.folder.path / "settings.yaml").write_text("store: [")
-    with pytest.raises(SettingsError, match=r"settings\.yaml, line 1: expected YAML"):
+    (search.folder.path / "start.json").write_text("{")
+    with pytest.raises(ResumeError, match=r"settings\.yaml, line 1: expected YAML.*; restore the file"):
         search.folder.check(search.settings, resume=True)
 
 
@@ -307,7 +348,7 @@ def test_a_hundred_rounds_stay_in_order(folder: SearchFolder) -> None:
 
 def test_a_round_without_its_weights_is_not_written(search: SmallSearch) -> None:
     summary, rows = search.round([0.5])
-    with pytest.raises(StorageError, match=r"round-00: cannot be written: .*nowhere/weights\.safetensors"):
+    with pytest.raises(RecordError, match=r"nowhere/SHA256SUMS: expected checksums, found .*; go on with --resume"):
         search.folder.write_round(summary, rows, {rows[0].arch_id: Path("nowhere")})
     assert list(search.folder.rounds()) == []
     assert not list(search.folder.path.glob("rounds/*"))
@@ -368,11 +409,10 @@ def test_a_damaged_round_says_what_to_do(name: str, damage: Callable[[Path], obj
         next(rounds)
     message = str(caught.value)
     assert str(search.folder.round_folder(1) / name) in message
-    assert "delete" in message
-    assert "--resume" in message
+    assert "go on with --resume, which makes the round again from its trainings" in message
     assert "\n" not in message
-    # doing so helps: the round before is whole and the trainings are kept
-    rmtree(search.folder.round_folder(1))
+    # that helps: the round before is whole and the trainings are kept
+    assert remove_damaged_rounds(search.folder)
     assert len(list(search.folder.rounds())) == 1
     assert all(finished(search.job(row.arch_id, row.round)) for row in search.rows if row.images_seen)
 

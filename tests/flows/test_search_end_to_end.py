@@ -6,8 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
@@ -182,7 +185,18 @@ def test_killed_workers_cost_nothing_but_time(
     assert outcome(place) == outcome(finished_search.place)
 
 
-def test_prefect_deployment_run(place: Place, prefect_server: dict[str, str], tmp_path: Path) -> None:
+def holder(path: Path) -> psutil.Process | None:
+    """Return the process that has a file open."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(file.path == str(path) for file in process.open_files()):
+                return process
+    return None
+
+
+def test_a_deployment_that_is_started_again_goes_on(
+    finished_search: Running, place: Place, prefect_server: dict[str, str], tmp_path: Path
+) -> None:
     root = Path(__file__).parents[2]
     project = tmp_path / "project"
     for name in ("flows", "tasks", "memnas_core"):
@@ -194,15 +208,21 @@ def test_prefect_deployment_run(place: Place, prefect_server: dict[str, str], tm
     subprocess.run(["scripts/deploy.sh"], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
     try:
         prefect = Path(sys.executable).with_name("prefect")
-        arguments = ["-p", f"params={place.params}", "--watch", "--watch-interval", "1"]
-        subprocess.run(
-            [prefect, "deployment", "run", "memnas-search/local", *arguments],
-            cwd=project,
-            env=environment,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            timeout=200,
-        )
+        run = [prefect, "deployment", "run", "memnas-search/local", "-p", f"params={place.params}"]
+        subprocess.run(run, cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=100)
+        deadline = time.monotonic() + 100
+        while not (place.result / "rounds" / "round-00").is_dir():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        killed = holder(place.result.with_name(".digits.lock"))
+        assert killed is not None
+        killed.kill()
+        before = {path: path.stat().st_ino for path in place.result.glob("trainings/[!.]*/training.json")}
+        watch = ["--watch", "--watch-interval", "1"]
+        subprocess.run([*run, *watch], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=200)
     finally:
         subprocess.run(["scripts/undeploy.sh"], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
     assert (place.result / "report.html").is_file()
+    assert outcome(place) == outcome(finished_search.place)
+    assert len(before) >= 3  # the first round's; a training that was done again would be another file
+    assert before == {path: path.stat().st_ino for path in before}

@@ -139,6 +139,31 @@ def test_replaced_file_makes_new_version_and_keeps_the_old(store: Path, versions
     assert Versions.open(store).add(round_folder) == first
 
 
+@pytest.mark.parametrize("damage", ["changed", "truncated"])
+def test_a_repaired_file_stays_repaired(damage: str, store: Path, versions: Versions, round_folder: Path) -> None:
+    """A disk that fails damages DVC's cache too, whose read-only files DVC itself never compares with their names."""
+    first = versions.add(round_folder)
+    whole = {path: path.read_bytes() for path in round_folder.rglob("*") if path.is_file()}
+    weights = round_folder / "weights" / "x.safetensors"
+    mode = weights.stat().st_mode
+    weights.chmod(0o644)
+    with weights.open("r+b") as file:  # in place: the cache has the same file
+        file.truncate(100) if damage == "truncated" else file.write(b"W")
+    weights.chmod(mode)
+    assert weights.read_bytes() != whole[weights]
+    shutil.rmtree(round_folder)
+    for path, content in whole.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    assert Versions.open(store).add(round_folder) == first
+
+    assert {path: path.read_bytes() for path in round_folder.rglob("*") if path.is_file()} == whole
+    shutil.rmtree(round_folder)
+    versions.restore(round_folder)
+    assert {path: path.read_bytes() for path in round_folder.rglob("*") if path.is_file()} == whole
+
+
 def test_restore_never_overwrites_a_changed_file(versions: Versions, round_folder: Path) -> None:
     versions.add(round_folder)
     write_text(round_folder / "round.json", "mine")

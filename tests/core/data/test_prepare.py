@@ -40,7 +40,7 @@ def test_digits_are_those_of_scikit_learn(settings: Make, tmp_path: Path) -> Non
     folder = prepare_dataset(settings(), 0, tmp_path)
     dataset = open_dataset(folder)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "dataset.json", "test.arrow", "train.arrow", "validation.arrow"
+        "SHA256SUMS", "dataset.json", "test.arrow", "train.arrow", "validation.arrow"
     ]  # fmt: skip
     original = load_digits()
     pixels = np.concatenate([split.images for split in _splits(dataset)])
@@ -118,13 +118,13 @@ def test_setting_overrides_mirroring(settings: Make, tmp_path: Path) -> None:
     assert open_dataset(prepare_dataset(settings(horizontal_flip=True), 0, tmp_path)).info.horizontal_flip
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "json", "facts"])
 def test_damaged_data_are_made_again(
     settings: Make, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = prepare_dataset(settings(), 0, tmp_path)
     good = {path.name: path.read_bytes() for path in folder.iterdir()}
-    target = folder / ("dataset.json" if damage == "json" else "train.arrow")
+    target = folder / ("dataset.json" if damage in ("json", "facts") else "train.arrow")
     content = bytearray(target.read_bytes())
     match damage:
         case "flip":  # one pixel: only the digest can tell
@@ -136,6 +136,8 @@ def test_damaged_data_are_made_again(
             target.unlink()
         case "json":
             target.write_text(json.dumps(json.loads(content) | {"shape": [1, 8]}))
+        case "facts":  # no digest of images knows them, but every training does
+            target.write_text(json.dumps(json.loads(content) | {"channel_mean": [0.25]}))
     assert prepare_dataset(settings(), 0, tmp_path) == folder
     assert "preparing the data again" in caplog.text
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == good
