@@ -402,16 +402,6 @@ def test_a_failure_is_not_believed_under_wider_limits(
     assert finished(failed) == again
 
 
-def test_failures_of_older_versions_are_believed(job: TrainingJob) -> None:
-    """They know nothing of limits: the machine had no more."""
-    record = jobs.lost(job, time.time(), "killed", Status.OUT_OF_MEMORY)
-    jobs.write_record(job, record)
-    document = json.loads((job.path / RECORD_FILE).read_text())
-    del document["limits"]
-    (job.path / RECORD_FILE).write_text(json.dumps(document))
-    assert finished(job) == replace(record, limits=None)
-
-
 def test_other_errors_are_no_results(job: TrainingJob) -> None:
     """Images of 8 pixels cannot be halved four times: a bug of the caller, not a result of the candidate."""
     deep = seed_architecture((2, 2, 2, 2), 4)
