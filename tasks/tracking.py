@@ -8,6 +8,7 @@ Everything goes through `MlflowClient` and explicit run ids: several threads log
 """
 
 import copy
+import getpass
 import json
 import logging
 import os
@@ -46,7 +47,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID, MLFLOW_USER
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only a winner's module needs it
     import numpy as np
@@ -85,6 +86,7 @@ _COLUMNS = {
     "params.`move`": 260,
     "tags.`status`": 110,
     "tags.`search`": 200,
+    "attributes.`User`": 90,
 }
 _SORTED_BY = "metrics.`accuracy`"  # scores of different rounds have different bases and do not compare
 
@@ -357,7 +359,7 @@ class Tracker:
             The version under that name.
         """
         with self._registering, self._errors(f"register a version of {model_name}"):
-            known = self._client.search_model_versions(f"name='{model_name}' and run_id='{candidate_run}'")
+            known = self._client.search_model_versions(f"name={_quoted(model_name)} and run_id='{candidate_run}'")
             if known:
                 return str(known[0].version)
             tags = self._client.get_run(candidate_run).data.tags
@@ -391,6 +393,11 @@ class Tracker:
         """Give a version the alias `best`, which `models:/NAME@best` loads."""
         with self._errors(f"call version {model_version} of {model_name} the best"):
             self._client.set_registered_model_alias(model_name, "best", model_version)
+
+    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+        """Keep a file with a run, in a folder among the run's files."""
+        with self._errors(f"keep {path.name}"):
+            self._client.log_artifact(run_id, str(path), folder)
 
     def end(self, run_id: str, outcome: Outcome) -> None:
         """End a run; unless it finished, all that was begun and not ended goes with it as killed."""
@@ -438,6 +445,7 @@ class Tracker:
         tags = {**(labels or {}), "kind": kind, _KEY_TAGS[kind]: key}
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
+        tags[MLFLOW_USER] = _user()
         start = start or _now()
         return self._client.create_run(self._experiment_id, start_time=start, tags=tags, run_name=name)
 
@@ -515,6 +523,14 @@ def _epoch_metrics(history: "Sequence[EpochFigures]", end: int) -> list[Metric]:
     ]
 
 
+def _user() -> str:
+    """Return who searches; in a container the user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def _now() -> int:
     """Return the time in MLflow's milliseconds."""
     return time.time_ns() // 1_000_000
@@ -529,7 +545,7 @@ def _quoted(value: str) -> str:
 def _mlflow_errors(action: str, uri: str) -> Iterator[None]:
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         raise explained(error, action, uri) from error
 
 

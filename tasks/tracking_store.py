@@ -40,6 +40,8 @@ _ADVICE = {
     "database is locked": "another program keeps it locked; end it and go on with --resume",
     "not a database": "it is damaged or something else; move it away, or set another tracking.uri",
     "Max retries exceeded": "it no longer answers; start it again and go on with --resume",
+    "No module named": "a package is missing; for PostgreSQL: make team",
+    "password authentication failed": "its user or password is wrong; correct tracking.uri, PGPASSWORD or ~/.pgpass",
     "out-of-date database schema": "another MLflow made it; bring it up to date with `mlflow db upgrade`",
 }
 

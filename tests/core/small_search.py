@@ -57,6 +57,7 @@ controller: {version: improved, target: accuracy, embedding_size: 8, hidden_size
 final: {epochs: 60}
 execution: {workers: null, gpu_fraction: null}
 tracking: {uri: null, experiment: memnas}
+versioning: {remote: null}
 """
 
 
