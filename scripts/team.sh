@@ -2,10 +2,13 @@
 # The services of a team on this machine (docs/team.md): PostgreSQL, and on it a Prefect server and an MLflow server;
 # and an S3 server for a trial. `start` leaves them running, `stop` ends them, `status` says what runs.
 #
-# MEMNAS_TEAM_FOLDER   where all of it lies (store/team)
-# MEMNAS_TEAM_ADDRESS  the one address that the Prefect, MLflow and S3 servers listen on (127.0.0.1)
-# MEMNAS_TEAM_PREFECT_PORT (4200), MEMNAS_TEAM_MLFLOW_PORT (5000), MEMNAS_TEAM_S3_PORT (9000),
-# MEMNAS_TEAM_POSTGRES_PORT (5442; PostgreSQL listens on 127.0.0.1 only)
+# Variables that it heeds:
+#   MEMNAS_TEAM_FOLDER         where all of it lies (store/team)
+#   MEMNAS_TEAM_ADDRESS        the one address that the Prefect, MLflow and S3 servers listen on (127.0.0.1)
+#   MEMNAS_TEAM_PREFECT_PORT   (4200)
+#   MEMNAS_TEAM_MLFLOW_PORT    (5000)
+#   MEMNAS_TEAM_S3_PORT        (9000)
+#   MEMNAS_TEAM_POSTGRES_PORT  (5442, always on 127.0.0.1)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -63,9 +66,17 @@ with opener.open(sys.argv[1], timeout=5) as answer:
 PYTHON
 }
 
+# free_port ADDRESS PORT VARIABLE
 free_port() {
     ! (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null ||
         fail "port $2 of $1 is taken by something else; free it, or choose another: MEMNAS_TEAM_$3_PORT=PORT"
+}
+
+check_ports() {
+    postgres_running || free_port 127.0.0.1 "$postgres_port" POSTGRES
+    running prefect || free_port "$address" "$prefect_port" PREFECT
+    running mlflow || free_port "$address" "$mlflow_port" MLFLOW
+    running moto || free_port "$address" "$s3_port" S3
 }
 
 # launch NAME COMMAND...: in a process group of its own, so that Ctrl-C here does not reach it and that `stop` ends
@@ -91,12 +102,11 @@ await() {
     done
 }
 
-# private FILE: write standard input as a file that only its owner reads, as a whole.
-private() (
-    umask 077
+# whole FILE: write standard input to a file, as a whole.
+whole() {
     cat >"$1.new"
     mv "$1.new" "$1"
-)
+}
 
 secret() {
     "$bin/python" -c 'import secrets; print(secrets.token_hex(24))'
@@ -104,7 +114,7 @@ secret() {
 
 # A folder's first start decides its passwords.
 read_passwords() {
-    [ -s "$folder/passwords.env" ] || private "$folder/passwords.env" <<TEXT
+    [ -s "$folder/passwords.env" ] || whole "$folder/passwords.env" <<TEXT
 postgres_password=$(secret)
 prefect_database_password=$(secret)
 mlflow_database_password=$(secret)
@@ -123,7 +133,7 @@ start_postgres() {
     fi
     if [ ! -d "$data" ]; then # made beside it, so that a start that was killed leaves no half of it
         rm -rf "$data.new"
-        printf %s "$postgres_password" | as_owner sh -c 'umask 077 && cat >password'
+        printf %s "$postgres_password" | as_owner sh -c 'cat >password'
         as_owner "$pg/initdb" -D "$data.new" -U postgres --pwfile="$folder/postgres/password" --auth=scram-sha-256 \
             --encoding=UTF8 --locale=C.UTF-8 >"$folder/postgres.log" 2>&1 || {
             tail -n 15 "$folder/postgres.log" >&2
@@ -133,7 +143,6 @@ start_postgres() {
         mv "$data.new" "$data"
     fi
     if ! postgres_running; then
-        free_port 127.0.0.1 "$postgres_port" POSTGRES
         as_owner "$pg/pg_ctl" start -w -t 60 -D "$data" -l "$folder/postgres/postgres.log" -o \
             "-c listen_addresses=127.0.0.1 -c port=$postgres_port -c unix_socket_directories= -c max_connections=200" \
             >/dev/null || fail "postgres did not start; its log is $folder/postgres/postgres.log"
@@ -156,14 +165,12 @@ SQL
 
 start_servers() {
     if ! running prefect; then
-        free_port "$address" "$prefect_port" PREFECT
         # In the environment, since everybody on the machine sees command lines.
         PREFECT_HOME=$folder/prefect PREFECT_SERVER_API_AUTH_STRING=$prefect_login \
             PREFECT_API_DATABASE_CONNECTION_URL=postgresql+asyncpg://prefect:$prefect_database_password@127.0.0.1:$postgres_port/prefect \
             launch prefect "$bin/prefect" server start --host "$address" --port "$prefect_port"
     fi
     if ! running mlflow; then
-        free_port "$address" "$mlflow_port" MLFLOW
         # Its job runners would be eight more processes, and there are no jobs here.
         MLFLOW_BACKEND_STORE_URI=postgresql://mlflow:$mlflow_database_password@127.0.0.1:$postgres_port/mlflow \
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
@@ -171,19 +178,21 @@ start_servers() {
             --serve-artifacts --artifacts-destination "$folder/artifacts"
     fi
     if ! running moto; then
-        free_port "$address" "$s3_port" S3
         launch moto "$bin/moto_server" --host "$address" --port "$s3_port"
         await moto "$s3/moto-api/data.json"
-        "$bin/python" scripts/trial_s3.py "$s3" memnas | private "$folder/s3.env" || fail "the S3 server gave no keys"
+        "$bin/python" scripts/trial_s3.py "$s3" memnas | whole "$folder/s3.env" || fail "the S3 server gave no keys"
     fi
     await prefect "$prefect/health"
     await mlflow "$mlflow/health"
 }
 
 start() {
-    [ -x "$bin/moto_server" ] || fail "the packages of a team are missing in .venv; run: make team"
+    [ -x "$bin/moto_server" ] || fail "the packages for it are missing in .venv; run: make team"
     [ "$address" != 0.0.0.0 ] || fail "MEMNAS_TEAM_ADDRESS: expected one address of this machine, found 0.0.0.0"
+    check_ports
     mkdir -p "$folder"
+    chmod 711 "$folder" # PostgreSQL's user goes through it
+    umask 077           # the rest, with its passwords, is for its owner
     hold_lock
     trap 'code=$?; trap - EXIT; [ "$code" -eq 0 ] || { stop >&2 || true; }; exit "$code"' EXIT
     trap 'exit 130' INT TERM
@@ -191,7 +200,7 @@ start() {
     echo "Starting PostgreSQL, Prefect, MLflow and a trial S3 server; all of it lies in $folder ..."
     start_postgres
     start_servers
-    private "$folder/team.env" <<TEXT
+    whole "$folder/team.env" <<TEXT
 PREFECT_API_URL=$prefect
 PREFECT_API_AUTH_STRING=$prefect_login
 MLFLOW_TRACKING_URI=$mlflow

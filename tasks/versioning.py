@@ -33,6 +33,8 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.ui import ui
+from dvc_data.hashfile.db import get_index
+from dvc_data.hashfile.transfer import transfer
 from rich.console import Console
 
 # The search draws on the terminal and DVC must not: neither bars, for which it asks the loggers' level, nor
@@ -141,12 +143,17 @@ class Versions:
         try:
             with Repo(str(self.root), config=config) as repository:
                 hashes = [out.hash_info for path in paths for out in repository.stage.load_one(f"{path}.dvc").outs]
-                failed = repository.cloud.push(hashes, remote=REMOTE).failed
+                cache, remote = repository.cache.local, repository.cloud.get_remote_odb(REMOTE)
+                # DataCloud.push would leave out what is in folders.
+                result = transfer(cache, remote, hashes, dest_index=get_index(remote), cache_odb=cache, shallow=False)
+                there = remote.oids_exist([found.value for found in hashes])
         except Exception as error:  # each kind of remote has its own
             found = " ".join(str(error).split()) or type(error).__name__
             raise VersioningError(f"cannot copy to {self.remote}: {found}") from error
-        if failed:
-            raise VersioningError(f"cannot copy to {self.remote}: {len(failed)} files were not taken")
+        if result.failed or len(set(there)) < len({found.value for found in hashes}):
+            raise VersioningError(
+                f"cannot copy to {self.remote}: it did not take some files, or they are no longer in the store's cache"
+            )
 
     def _own_config(self) -> dict[str, object]:
         # DVC would keep its index in a folder that all projects of the machine share.

@@ -219,7 +219,13 @@ def test_dumped_settings_read_back_equal(path: Path, tmp_path: Path) -> None:
 
 def test_the_digest_knows_what_decides_a_result() -> None:
     digest = load_settings(PARAMS).result_digest()
-    for same in ("store=elsewhere", "execution.workers=7", "execution.gpu_fraction=0.5", "tracking.experiment=other"):
+    for same in (
+        "store=elsewhere",
+        "execution.workers=7",
+        "execution.gpu_fraction=0.5",
+        "tracking.experiment=other",
+        "versioning.remote=s3://bucket/path",
+    ):
         assert load_settings(PARAMS, [same]).result_digest() == digest
     deciding = [
         "search.seed=1",
