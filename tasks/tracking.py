@@ -85,8 +85,7 @@ _COLUMNS = {
     "metrics.`predicted_score`": 130,
     "params.`move`": 260,
     "tags.`status`": 110,
-    "tags.`search`": 200,
-    "attributes.`User`": 90,
+    "tags.`search`": 280,
 }
 _SORTED_BY = "metrics.`accuracy`"  # scores of different rounds have different bases and do not compare
 
