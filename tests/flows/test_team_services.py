@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
+from memnas_core.errors import TrackingError
+from tasks.tracking_store import check_reachable
 from tests.flows.conftest import MEMNAS, Place, Running, new_place
 from tests.flows.team import Team, new_team
 from tests.flows.test_search_end_to_end import candidates, outcome
@@ -196,6 +199,28 @@ def test_only_this_machine_and_only_with_passwords(team: Team) -> None:
         urllib.request.urlopen(request)
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{team.environment['AWS_ENDPOINT_URL']}/memnas?list-type=2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "advice"),
+    [
+        (
+            "//mlflow:",
+            "//mlflow:guessed-",
+            "its user or password is wrong; correct tracking.uri, PGPASSWORD or ~/.pgpass",
+        ),
+        ("/mlflow", "/nowhere", "there is no such database or user; make it, or correct tracking.uri"),
+    ],
+)
+def test_a_login_that_postgresql_refuses_is_told_at_once(team: Team, old: str, new: str, advice: str) -> None:
+    head, found, tail = team.database("mlflow").rpartition(old)
+    assert found
+    started = time.monotonic()
+    with pytest.raises(TrackingError) as caught:
+        check_reachable(head + new + tail)
+    assert time.monotonic() - started < 20
+    assert str(caught.value).endswith(advice)
+    assert team.passwords["mlflow_database_password"] not in str(caught.value)
 
 
 def test_wrong_keys_are_one_line_before_anything_is_written(team: Team, place: Place) -> None:
