@@ -60,7 +60,7 @@ class Team:
         )
 
     def processes(self) -> list[psutil.Process]:
-        """Return the processes that have to do with it, by its folder and ports."""
+        """Return the living processes that have to do with it, by its folder and ports."""
         marks = [str(self.folder), *(f"--port {port}" for port in self.ports.values())]
         found = []
         for process in psutil.process_iter():
