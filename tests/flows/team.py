@@ -59,6 +59,12 @@ class Team:
             timeout=300,
         )
 
+    def leaders(self) -> list[int]:
+        """Return the first process of each service."""
+        files = [*(self.folder / f"{name}.pid" for name in ("prefect", "mlflow", "moto"))]
+        files.append(self.folder / "postgres" / "data" / "postmaster.pid")
+        return [int(path.read_text().split()[0]) for path in files]
+
     def processes(self) -> list[psutil.Process]:
         """Return the living processes that have to do with it, by its folder and ports."""
         marks = [str(self.folder), *(f"--port {port}" for port in self.ports.values())]
