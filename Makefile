@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help install export benchmarks search ui deploy undeploy test check lint types contracts format lock clean
+.PHONY: help install export benchmarks team search ui deploy undeploy serve unserve test check lint types contracts format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,12 @@ benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks/search.py compare
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-benchmarks.lock
 	touch $@
 
+team: .venv/.team  ## add to .venv what a team's services need (PostgreSQL, S3; docs/team.md)
+
+.venv/.team: .venv/.installed requirements-team.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-team.lock
+	touch $@
+
 search: install  ## run the search of params.yaml to its report, or go on where it stopped
 	$(BIN)/memnas search --resume
 
@@ -49,7 +55,13 @@ deploy: install  ## start a Prefect server and a worker that runs memnas-search/
 undeploy:  ## stop what `make deploy` started
 	scripts/undeploy.sh
 
-test: install export benchmarks  ## run all tests, or ARGS="tests/core -k name"
+serve: team  ## start a team's services on this machine (docs/team.md)
+	scripts/team.sh start
+
+unserve:  ## stop what `make serve` started
+	scripts/team.sh stop
+
+test: install export benchmarks team  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
 	$(BIN)/pytest $(ARGS)
 

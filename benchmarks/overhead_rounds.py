@@ -105,6 +105,7 @@ def begin_search(settings: Settings, name: str, seed: int) -> Search:
     nobody = None  # instead of workers: nothing is trained
     search = Search(settings, folder, dataset, info, nobody, tracker, Versions.open(store), display)  # type: ignore[arg-type]
     search.run = tracker.start_search(name, {}, {})
+    search.model = f"{settings.tracking.experiment}-{name}"
     play(search, 0, seed, Clock(), Generation([], [], MoveCounts(0, 0, 0, 0, 0)))
     return search
 

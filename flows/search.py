@@ -4,6 +4,7 @@ import shlex
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -13,10 +14,10 @@ from prefect.states import Cancelled
 
 from flows.interrupt import ending_on_signals
 from flows.round import search_round, seed_round, without_heartbeats
-from flows.start import plan_search
+from flows.start import Plan, plan_search
 from memnas_core.budget import check_budget, uses
 from memnas_core.choice import best_row
-from memnas_core.config import flat
+from memnas_core.config import Settings, flat
 from memnas_core.environment import machine, versions
 from memnas_core.graph import Shape
 from memnas_core.halving import planned_images
@@ -28,11 +29,17 @@ from tasks.conclude import conclude
 from tasks.display import Display
 from tasks.places import training_places
 from tasks.prepare import prepare
+from tasks.pushing import Pushing
+from tasks.recording import publish_versions
 from tasks.round_steps import load_finished_rounds, register_winner
 from tasks.session import Search
 from tasks.tracking.tracker import Tracker
+from tasks.tracking_store import without_password
 from tasks.versioning import Versions
 from tasks.workers import Workers
+
+LONGEST_MODEL_NAME = 200  # MLflow's column takes 256 characters
+_NOT_IN_MODEL_NAMES = str.maketrans("/:", "--")
 
 
 @flow(name="memnas-search")
@@ -63,16 +70,17 @@ def memnas_search(
         display = stack.enter_context(Display())
         workers = stack.enter_context(Workers(training_places(settings.execution, settings.training.device)))
         workers.check(Limits.of(settings.execution))
-        repository = Versions.open(store)
+        repository = Versions.open(store, settings.versioning.remote)
         dataset, info = prepare(settings, repository)
         check_budget(settings.network, settings.objective, Shape(*info.shape), len(info.classes))
         tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
         folder.begin(settings, Start(info, versions(), machine(), time.time()))
         search = Search(settings, folder, dataset, info, workers, tracker, repository, display)
-        begun = datetime.fromtimestamp(folder.start().started, UTC)
-        search.run = stack.enter_context(
-            tracker.search(f"{plan.name} {begun:%Y-%m-%d %H:%M:%S}", flat(settings), {"folder": str(folder.path)})
-        )
+        label, search.model = names(plan, folder.start())
+        tags = {"folder": str(folder.path), "model": search.model}
+        search.run = stack.enter_context(tracker.search(label, shown_settings(settings), tags))
+        search.pushing = stack.enter_context(Pushing(repository, partial(publish_versions, search), display.say))
+        search.pushing.push(dataset)
         run_id = str(flow_run.id)
         last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id)]
         run_rounds(search)
@@ -81,6 +89,21 @@ def memnas_search(
             display.say(f"Budget: {use}.")
         display.say(f"Report: {folder.report}")
     return str(folder.report)
+
+
+def names(plan: Plan, start: Start) -> tuple[str, str]:
+    """Return what MLflow calls a search and its registered model; no other search there has these names."""
+    begun = datetime.fromtimestamp(start.started, UTC)
+    model = f"{plan.settings.tracking.experiment}-{plan.name}"[:LONGEST_MODEL_NAME].translate(_NOT_IN_MODEL_NAMES)
+    return f"{plan.name} {begun:%Y-%m-%d %H:%M:%S} {start.id}", f"{model}-{start.id}"
+
+
+def shown_settings(settings: Settings) -> dict[str, str]:
+    """Return the settings as they may be shown to everybody who reads MLflow."""
+    shown = flat(settings)
+    if settings.tracking.uri is not None:
+        shown["tracking.uri"] = without_password(settings.tracking.uri)
+    return shown
 
 
 def farewell(params: str, name: str, overrides: list[str]) -> str:

@@ -50,7 +50,7 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
         resume: Whether a search of that name may go on.
 
     Raises:
-        InputError: A setting, the name, the images or the folder of results does not fit.
+        InputError: A setting, the name, the images or the folder of results does not fit, or the DVC remote refuses.
         TrackingError: The tracking server does not answer.
     """
     settings = load_settings(params, overrides)
@@ -67,6 +67,10 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
         check_source(settings.data)
         if settings.tracking.uri is not None:
             check_reachable(settings.tracking.uri)
+        if settings.versioning.remote is not None:
+            from tasks.remote import check_remote
+
+            check_remote(settings.versioning.remote)
     return Plan(settings, name, folder, is_finished)
 
 

@@ -266,11 +266,24 @@ class TrackingSettings:
 
     Attributes:
         uri: MLflow tracking URI; null: an SQLite file in the store.
-        experiment: Name of the MLflow experiment and of the registered model.
+        experiment: Name of the MLflow experiment; the names of registered models begin with it.
     """
 
     uri: str | None
     experiment: Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class VersioningSettings:
+    """Where DVC keeps a second copy of its versions.
+
+    Attributes:
+        remote: URL of a DVC remote (`s3://bucket/path`, a folder) that gets the data and every round; null: none.
+            Keys and addresses of servers stay out of settings: for S3, DVC takes them from AWS's own variables and
+            files.
+    """
+
+    remote: Annotated[str, Field(min_length=1)] | None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -291,6 +304,7 @@ class Settings:
     final: FinalSettings
     execution: ExecutionSettings
     tracking: TrackingSettings
+    versioning: VersioningSettings
 
     @model_validator(mode="after")
     def _one_seed_to_follow(self) -> Self:
@@ -314,9 +328,11 @@ class Settings:
     def result_digest(self) -> str:
         """Return a digest of what decides a search's result.
 
-        Where things run or are written (`store`, `execution`, `tracking`) decides no result and stays out.
+        Where things run or are written (`store`, `execution`, `tracking`, `versioning`) decides no result and stays
+        out.
         """
-        deciding = {k: v for k, v in self.as_dict().items() if k not in ("store", "execution", "tracking")}
+        places = ("store", "execution", "tracking", "versioning")
+        deciding = {k: v for k, v in self.as_dict().items() if k not in places}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -13,6 +13,7 @@ Each training, each round, `chosen` and a finished search have a file SHA256SUMS
 
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import shutil
@@ -60,6 +61,11 @@ class Start:
     machine: str
     started: float
 
+    @property
+    def id(self) -> str:
+        """Eight digits that tell searches apart which have the same name and began in the same second."""
+        return hashlib.sha256(f"{self.started!r} {self.machine} {self.dataset.digest}".encode()).hexdigest()[:8]
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -103,6 +109,11 @@ class SearchFolder:
     def is_finished(self) -> bool:
         """Whether a search was brought to its end here."""
         return self._metrics.is_file()
+
+    @property
+    def beginning(self) -> tuple[Path, Path]:
+        """The files that say what the search was told and what it began with."""
+        return self._settings, self._start
 
     def settings(self) -> Settings:
         """Return what the search was told.

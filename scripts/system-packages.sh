@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Installs what the tests need from outside Python, where it is missing: a browser with fonts, which looks at the
-# MLflow table and the report as a person does, and the Fashion-MNIST images.
+# MLflow table and the report as a person does, the Fashion-MNIST images, and PostgreSQL.
 set -euo pipefail
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 compgen -G '/usr/share/fonts/truetype/*/*.ttf' >/dev/null || missing+=(fonts-dejavu-core)
 [ -s /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] || missing+=(dataset-fashion-mnist)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 fail() {
     echo "error: the tests need ${missing[*]} (names of Debian packages), and $1." >&2
-    echo "They look for 'chromium' on the path, a TrueType font, and the gzipped IDX files in /usr/share/datasets/fashion-mnist." >&2
+    echo "They look for 'chromium' on the path, a TrueType font, the gzipped IDX files in /usr/share/datasets/fashion-mnist," >&2
+    echo "and PostgreSQL's 'initdb' on the path or in /usr/lib/postgresql." >&2
     exit 1
 }
 

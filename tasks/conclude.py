@@ -49,7 +49,7 @@ def conclude(search: Search) -> None:
     folder.write_front(front)
     folder.write_chosen(chosen, training, network_files(architecture, search.input_shape, search.classes, objective))
     log_chosen(search, row, chosen, training)
-    search.versions.add(folder.chosen)
+    search.keep_version(folder.chosen)
     write_report(folder)
     check_rounds(folder)
     folder.write_metrics(

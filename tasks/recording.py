@@ -15,6 +15,7 @@ from memnas_core.network_files import network_files
 from memnas_core.pictures.values import shown_bytes, shown_seconds
 from memnas_core.records import CandidateRow
 from memnas_core.result_folder import Chosen
+from tasks.remote import CONFIG, name_remote
 from tasks.session import Search
 from tasks.tracking.candidate_log import CandidateLog
 
@@ -86,14 +87,14 @@ def log_winner(search: Search, number: int) -> None:
             candidate_run = tracker.candidate_run(round_run, row.arch_id)
             version = _register(search, round_run, candidate_run, row, training)
             if best_row(search.rows, search.settings.objective).arch_id == row.arch_id:
-                tracker.set_best(search.settings.tracking.experiment, version)
+                tracker.set_best(search.model, version)
     tracker.end(round_run, "FINISHED")
 
 
 def log_chosen(search: Search, row: CandidateRow, chosen: Chosen, training: Path) -> None:
     """Register the network that the search hands over as the best, with its test accuracy."""
     version = _register(search, search.run, search.run, row, training)
-    search.tracker.set_best(search.settings.tracking.experiment, version)
+    search.tracker.set_best(search.model, version)
     search.tracker.log_figures(
         search.run,
         {
@@ -104,6 +105,21 @@ def log_chosen(search: Search, row: CandidateRow, chosen: Chosen, training: Path
             "images_seen": search.images_seen,
         },
     )
+
+
+def publish_versions(search: Search, paths: Sequence[Path]) -> None:
+    """Put a small DVC repository into the search's run, from which others pull the versions that the remote has."""
+    versions, folder = search.versions, search.folder
+    assert versions.remote is not None, "only what was copied to a remote is published"
+    files = [versions.root / ".dvcignore", *folder.beginning, *(path.with_name(f"{path.name}.dvc") for path in paths)]
+    with tempfile.TemporaryDirectory(prefix="memnas-") as name:
+        config = Path(name) / "config"
+        config.write_text(CONFIG, encoding="utf-8")
+        name_remote(config, versions.remote)
+        search.tracker.log_file(search.run, config, "store/.dvc")
+    for path in files:
+        place = path.resolve().relative_to(versions.root).parent
+        search.tracker.log_file(search.run, path, str("store" / place))
 
 
 def _register(search: Search, round_run: str, candidate_run: str, row: CandidateRow, training: Path) -> str:
@@ -117,7 +133,7 @@ def _register(search: Search, round_run: str, candidate_run: str, row: Candidate
             candidate_run,
             network,
             example,
-            search.settings.tracking.experiment,
+            search.model,
             [*sorted(folder.iterdir()), weights],
         )
 

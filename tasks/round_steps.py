@@ -144,7 +144,7 @@ def record(
     trainings = {row.arch_id: search.folder.trainings / row.training_key for row in rows if row.training_key}
     search.folder.write_round(summary, rows, trainings)
     search.folder.write_tables([*search.rounds, summary], search.rows)
-    search.versions.add(search.folder.round_folder(number))
+    search.keep_version(search.folder.round_folder(number))
     return summary
 
 
@@ -163,7 +163,7 @@ def load_finished_rounds(search: Search) -> None:
     for summary, rows in search.folder.rounds():
         search.accept(rows)
         search.close_round(summary)
-        search.versions.add(search.folder.round_folder(summary.round))  # it may have died just before this
+        search.keep_version(search.folder.round_folder(summary.round))  # it may have died just before this
     if search.rounds:
         search.display.say(f"Going on after round {search.rounds[-1].round}.")
         search.controller = update_controller.fn(search)

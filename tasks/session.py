@@ -22,6 +22,7 @@ from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
 from memnas_core.search import seed_contenders
 from tasks.display import Display
+from tasks.pushing import Pushing
 from tasks.tracking.tracker import Tracker
 from tasks.versioning import Versions
 from tasks.workers import Workers
@@ -61,10 +62,18 @@ class Search:
         self.controller: Controller | None = None
         self.mark = time.time()
         self.run = ""
+        self.model = ""
+        self.pushing: Pushing | None = None
         self.candidate_runs: dict[str, str] = {}
         self.neighbourhoods = Neighbourhoods(settings.search, settings.objective, self.input_shape, self.classes)
         self.bases: tuple[Base, ...] = ()
         self._chosen: list[Base] = []
+
+    def keep_version(self, path: Path) -> None:
+        """Make a version of a folder that is complete, and have it copied to the team's remote if there is one."""
+        self.versions.add(path)
+        if self.pushing is not None:
+            self.pushing.push(path)
 
     @property
     def base(self) -> Base:

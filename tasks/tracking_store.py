@@ -40,6 +40,9 @@ _ADVICE = {
     "database is locked": "another program keeps it locked; end it and go on with --resume",
     "not a database": "it is damaged or something else; move it away, or set another tracking.uri",
     "Max retries exceeded": "it no longer answers; start it again and go on with --resume",
+    "No module named": "a package is missing; for PostgreSQL: make team",
+    "password authentication failed": "its user or password is wrong; correct tracking.uri, PGPASSWORD or ~/.pgpass",
+    "does not exist": "there is no such database or user; make it, or correct tracking.uri",
     "out-of-date database schema": "another MLflow made it; bring it up to date with `mlflow db upgrade`",
 }
 
@@ -59,7 +62,7 @@ def check_reachable(uri: str) -> None:
     """Check within seconds that a tracking store answers.
 
     Raises:
-        TrackingError: It does not, or is something else.
+        TrackingError: It does not, is something else, or refuses the login.
         StorageError: It is an SQLite file that cannot be written.
     """
     address = urlsplit(uri)
@@ -67,6 +70,8 @@ def check_reachable(uri: str) -> None:
         _check_database(Path(address.path.removeprefix("/")), uri)
     elif address.hostname:
         _check_server(uri)
+        if address.scheme.startswith("postgresql"):
+            _check_login(uri)
 
 
 def log_ahead(database: Path) -> None:
@@ -133,6 +138,20 @@ def _check_server(uri: str) -> None:
         raise TrackingError(f"{where}: no tracking server answers there ({error}); {advice}") from error
     if found != "OK":
         raise TrackingError(f"{where}: expected an MLflow server, found one that says {found!r}; {advice}")
+
+
+def _check_login(uri: str) -> None:
+    """Log in to PostgreSQL once; MLflow would try a wrong password again for half an hour."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        engine = create_engine(uri, connect_args={"connect_timeout": round(ANSWER_SECONDS)})
+        with closing(engine.connect()):
+            pass
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        raise explained(error, "open the MLflow database", uri) from error
 
 
 def check_port(host: str, port: int) -> None:

@@ -10,6 +10,8 @@ makes them read-only. Whoever changes such a file must put a new one in its plac
 does, and never write into it: that would change the version too. DVC takes a read-only file of its cache for what
 its name says and would put a damaged one back into the place of a repaired one; so whatever is added is compared
 with what the cache has under its name.
+
+A store may have a remote, which gets copies of its versions.
 """
 
 import errno
@@ -18,7 +20,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -26,6 +28,7 @@ from typing import Self, TypeVar
 
 from memnas_core.errors import VersioningError
 from memnas_core.storage import storage_errors, write_text
+from tasks.remote import CONFIG, READ_SECONDS, REMOTE, name_remote, remote_config
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 
@@ -33,6 +36,8 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.ui import ui
+from dvc_data.hashfile.db import get_index
+from dvc_data.hashfile.transfer import transfer
 from rich.console import Console
 
 # The search draws on the terminal and DVC must not: neither bars, for which it asks the loggers' level, nor
@@ -43,17 +48,6 @@ ui.error_console = Console(quiet=True)
 
 LOCK_SECONDS = 20.0
 """DVC lets one process at a time into a repository; so long others wait for their turn."""
-
-# What `dvc init --no-scm` writes, and how files are linked. Reflinks would be as cheap, but on a file system
-# that has none DVC takes "reflink, hardlink" to mean a plain copy.
-_CONFIG = """\
-[core]
-    no_scm = True
-    analytics = False
-    check_update = False
-[cache]
-    type = hardlink, copy
-"""
 
 # DVC looks for versions in every folder of the store. These hold none and grow large.
 _IGNORED = """\
@@ -69,13 +63,19 @@ Result = TypeVar("Result")
 class Versions:
     """The DVC repository of a store."""
 
-    def __init__(self, root: Path, lock_seconds: float) -> None:
-        self._root = root
+    def __init__(self, root: Path, remote: str | None, lock_seconds: float) -> None:
+        self.root = root
+        self.remote = remote
         self._lock_seconds = lock_seconds
 
     @classmethod
-    def open(cls, store: Path, lock_seconds: float = LOCK_SECONDS) -> Self:
+    def open(cls, store: Path, remote: str | None = None, lock_seconds: float = LOCK_SECONDS) -> Self:
         """Open the DVC repository of a store; the first time, make it.
+
+        Args:
+            store: The store.
+            remote: URL of the remote that `push` copies to; None: nothing is pushed.
+            lock_seconds: How long to wait for other processes.
 
         Args:
             store: The store.
@@ -88,10 +88,12 @@ class Versions:
             store.mkdir(parents=True, exist_ok=True)
         root = store.resolve()
         # The configuration makes a folder a repository, so it comes last and as a whole.
-        for path, text in ((root / ".dvcignore", _IGNORED), (root / ".dvc" / "config", _CONFIG)):
+        for path, text in ((root / ".dvcignore", _IGNORED), (root / ".dvc" / "config", CONFIG)):
             if not path.is_file():
                 write_text(path, text)
-        return cls(root, lock_seconds)
+        if remote is not None:
+            remote = name_remote(root / ".dvc" / "config", remote)
+        return cls(root, remote, lock_seconds)
 
     def add(self, path: Path) -> str:
         """Make a version of a folder or file of the store.
@@ -138,20 +140,50 @@ class Versions:
                 if cached.is_file() and _md5(cached) != digest:
                     cached.unlink()
 
+    def push(self, paths: Sequence[Path]) -> None:
+        """Copy the versions of folders or files to the remote, unless they are there.
+
+        Nothing is locked meanwhile: a version never changes, and a slow remote must not keep others from adding.
+
+        Args:
+            paths: What was added.
+
+        Raises:
+            VersioningError: The remote does not answer or refuses, or a version is no longer in DVC's cache.
+        """
+        assert self.remote is not None, "asked for where there is one"
+        config = self._own_config() | remote_config(self.remote, READ_SECONDS)
+        try:
+            with Repo(str(self.root), config=config) as repository:
+                hashes = [out.hash_info for path in paths for out in repository.stage.load_one(f"{path}.dvc").outs]
+                cache, remote = repository.cache.local, repository.cloud.get_remote_odb(REMOTE)
+                # DataCloud.push would leave out what is in folders.
+                result = transfer(cache, remote, hashes, dest_index=get_index(remote), cache_odb=cache, shallow=False)
+                there = remote.oids_exist([found.value for found in hashes])
+        except Exception as error:  # each kind of remote has its own
+            found = " ".join(str(error).split()) or type(error).__name__
+            raise VersioningError(f"cannot copy to {self.remote}: {found}") from error
+        if result.failed or len(set(there)) < len({found.value for found in hashes}):
+            raise VersioningError(
+                f"cannot copy to {self.remote}: it did not take some files, or they are no longer in the store's cache"
+            )
+
+    def _own_config(self) -> dict[str, object]:
+        # DVC would keep its index in a folder that all projects of the machine share.
+        return {"core": {"site_cache_dir": str(self.root / ".dvc" / "tmp")}}
+
     def _inside(self, path: Path) -> Path:
         target = path.resolve()
-        if not target.is_relative_to(self._root) or target == self._root:
-            raise VersioningError(f"{path}: expected something inside the store {self._root}")
+        if not target.is_relative_to(self.root) or target == self.root:
+            raise VersioningError(f"{path}: expected something inside the store {self.root}")
         return target
 
     def _run(self, operation: Callable[[Repo], Result]) -> Result:
         """Do something with the repository as soon as no other process uses it."""
-        # DVC would keep its index in a folder that all projects of the machine share.
-        own_index = {"core": {"site_cache_dir": str(self._root / ".dvc" / "tmp")}}
         deadline = time.monotonic() + self._lock_seconds
         while True:
             try:
-                with Repo(str(self._root), config=own_index) as repository:
+                with Repo(str(self.root), config=self._own_config()) as repository:
                     return operation(repository)
             except LockError:  # DVC itself has waited for 3 s
                 if time.monotonic() > deadline:
@@ -164,11 +196,11 @@ class Versions:
             yield
         except LockError as error:
             raise VersioningError(
-                f"cannot {action}: another process keeps the DVC repository {self._root} locked; let it "
+                f"cannot {action}: another process keeps the DVC repository {self.root} locked; let it "
                 "finish and go on with --resume"
             ) from error
         except (DvcException, OSError, sqlite3.Error) as error:
-            with storage_errors(self._root):
+            with storage_errors(self.root):
                 _raise_storage_cause(error)
             raise VersioningError(f"cannot {action}: {' '.join(str(error).split())}") from error
 

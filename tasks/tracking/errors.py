@@ -18,5 +18,5 @@ def mlflow_errors(action: str, uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         raise explained(error, action, uri) from error

@@ -13,6 +13,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
+from tasks.tracking.runs import quoted
+
 if TYPE_CHECKING:  # torch takes seconds to import, and only a winner's module needs it
     import numpy as np
     from torch import nn
@@ -50,7 +52,7 @@ class Models:
         Returns:
             The version under that name.
         """
-        known = self._client.search_model_versions(f"name='{model_name}' and run_id='{candidate_run}'")
+        known = self._client.search_model_versions(f"name={quoted(model_name)} and run_id='{candidate_run}'")
         if known:
             return str(known[0].version)
         tags = self._client.get_run(candidate_run).data.tags

@@ -1,12 +1,14 @@
 """Runs of an experiment: found by what identifies them, begun, gone on with and ended."""
 
+import getpass
+import os
 import time
 from collections.abc import Mapping
 from typing import Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_USER
 
 Kind = Literal["search", "round", "candidate"]
 Outcome = Literal["FINISHED", "KILLED", "FAILED"]
@@ -29,7 +31,7 @@ class Runs:
         wanted = {"kind": kind, _KEY_TAGS[kind]: key}
         if parent is not None:
             wanted[MLFLOW_PARENT_RUN_ID] = parent
-        conditions = " and ".join(f"tags.`{name}` = {_quoted(value)}" for name, value in wanted.items())
+        conditions = " and ".join(f"tags.`{name}` = {quoted(value)}" for name, value in wanted.items())
         runs = self._client.search_runs([self._experiment_id], conditions, max_results=1)
         return runs[0] if runs else None
 
@@ -61,6 +63,7 @@ class Runs:
         tags = {**(labels or {}), "kind": kind, _KEY_TAGS[kind]: key}
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
+        tags[MLFLOW_USER] = _user()
         start = start or now_ms()
         return self._client.create_run(self._experiment_id, start_time=start, tags=tags, run_name=name)
 
@@ -89,6 +92,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """Return a value as MLflow's filters want it; they know no escapes but two kinds of quotes."""
     return f'"{value}"' if "'" in value else f"'{value}'"
+
+
+def _user() -> str:
+    """Return who searches; in a container the user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

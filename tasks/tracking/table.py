@@ -19,7 +19,7 @@ _COLUMNS = {
     "metrics.`predicted_score`": 130,
     "params.`move`": 260,
     "tags.`status`": 110,
-    "tags.`search`": 200,
+    "tags.`search`": 280,
 }
 """Columns in order, with their widths in pixels."""
 

@@ -219,6 +219,11 @@ class Tracker:
         with self._errors(f"call version {model_version} of {model_name} the best"):
             self._models.set_best(model_name, model_version)
 
+    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+        """Keep a file with a run, in a folder among the run's files."""
+        with self._errors(f"keep {path.name}"):
+            self._client.log_artifact(run_id, str(path), folder)
+
     def end(self, run_id: str, outcome: Outcome) -> None:
         """End a run; unless it finished, all that was begun and not ended goes with it as killed."""
         with self._errors("end a run"):

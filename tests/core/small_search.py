@@ -58,6 +58,7 @@ controller: {version: improved, target: accuracy, embedding_size: 8, hidden_size
 final: {epochs: 60}
 execution: {workers: null, gpu_fraction: null, memory_limit_bytes: null, training_seconds: null}
 tracking: {uri: null, experiment: memnas}
+versioning: {remote: null}
 """
 
 

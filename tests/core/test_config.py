@@ -232,6 +232,7 @@ def test_the_digest_knows_what_decides_a_result() -> None:
         "execution.memory_limit_bytes=1000000000",
         "execution.training_seconds=9.5",
         "tracking.experiment=other",
+        "versioning.remote=s3://bucket/path",
     ):
         assert load_settings(PARAMS, [same]).result_digest() == digest
     deciding = [

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -275,6 +276,14 @@ def test_a_store_that_cannot_be_written(settings: Settings, tmp_path: Path) -> N
         fails(store, "no permission to write; change it or set another store")
     (tmp_path / "file").write_text("")
     fails(tmp_path / "file", "cannot be written: .*set another store")
+
+
+def test_searches_that_begin_in_the_same_second_have_different_ids() -> None:
+    other = replace(START, started=START.started + 0.001)
+    elsewhere = replace(START, machine="Difference engine, 1 core, Linux")
+    assert len({START.id, other.id, elsewhere.id}) == 3
+    assert replace(START).id == START.id
+    assert re.fullmatch("[0-9a-f]{8}", START.id)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"dataset": 1}', "\udcff"])

@@ -64,6 +64,7 @@ controller: {version: improved, target: accuracy, embedding_size: 16, hidden_siz
 final: {epochs: 3}
 execution: {workers: 1, gpu_fraction: null, memory_limit_bytes: null, training_seconds: null}
 tracking: {uri: null, experiment: results}
+versioning: {remote: null}
 """
 
 

@@ -38,6 +38,7 @@ controller: {{version: improved, target: accuracy, embedding_size: 16, hidden_si
 final: {{epochs: 12}}
 execution: {{workers: 2, gpu_fraction: null, memory_limit_bytes: null, training_seconds: null}}
 tracking: {{uri: null, experiment: memnas}}
+versioning: {{remote: null}}
 """
 
 

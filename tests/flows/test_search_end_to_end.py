@@ -130,8 +130,11 @@ def test_mlflow_holds_search_rounds_and_candidates(finished_search: Running) -> 
         names = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"architecture.json", "architecture.svg", "lifetimes.svg"} <= names
     # A version for each round's winner and one for the network that is handed over.
-    assert len(client.search_model_versions("name='memnas'")) == 4
-    assert int(client.get_model_version_by_alias("memnas", "best").version) == 4
+    search = next(run for run in runs if run.data.tags["kind"] == "search")
+    model = search.data.tags["model"]
+    assert model.startswith("memnas-digits-")
+    assert len(client.search_model_versions(f"name='{model}'")) == 4
+    assert int(client.get_model_version_by_alias(model, "best").version) == 4
 
 
 def test_dvc_brings_back_a_round_that_was_deleted(finished_search: Running, tmp_path: Path) -> None:
