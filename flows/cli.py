@@ -10,6 +10,7 @@ import click
 from flows.memory_command import memory_command
 from memnas_core.errors import MemnasError
 from memnas_core.export.model_file import Format
+from memnas_core.printable import printable
 
 # Nothing phones home, and Prefect's own log stays quiet: what a person needs to know memnas prints itself.
 ENVIRONMENT = {
@@ -130,7 +131,7 @@ def main() -> None:
     try:
         cli(prog_name="memnas")
     except MemnasError as error:
-        click.echo(f"memnas: {error}", err=True)
+        click.echo(f"memnas: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -27,6 +27,7 @@ from memnas_core.graph import Shape, lower
 from memnas_core.heritage import heritage
 from memnas_core.inheritance import CALIBRATION_IMAGES, inherit
 from memnas_core.network import Network, build_network
+from memnas_core.reading import parse_record, read_text
 from memnas_core.records import Status
 from memnas_core.storage import new_folder, storage_errors
 from memnas_core.training import EpochFigures, TrainingProgress, accuracy, choose_device, train
@@ -178,12 +179,8 @@ def read_record(folder: Path) -> TrainingRecord:
     """
     path = folder / RECORD_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        history = tuple(EpochFigures(**line) for line in document.pop("history"))
-        return TrainingRecord(
-            **{**document, "status": Status(document["status"]), "history": history, "key": folder.name}
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return replace(parse_record(read_text(path), TrainingRecord), key=folder.name)
+    except (OSError, ValueError) as error:
         raise RecordError(f"{path}: expected the record of a training, found {error}") from error
 
 
@@ -202,8 +199,8 @@ def write_record(job: TrainingJob, record: TrainingRecord, weights: bytes | None
 def read_progress(job: TrainingJob) -> TrainingProgress | None:
     """Return how far a running training is, or None if it has not said yet."""
     try:
-        return TrainingProgress(**json.loads(job.progress_path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return parse_record(read_text(job.progress_path), TrainingProgress)
+    except (OSError, ValueError):
         return None
 
 

@@ -188,7 +188,7 @@ def test_overrides_replace_values() -> None:
         (b"store: \x00", ": expected YAML: "),
         (b"\xff\xfe\x00", ": cannot be read as a settings file: "),
         (b"search: 5\n", ": store: expected a value, found nothing"),
-        (b"store: &a [*a]\n", ": expected sections of keys and plain values: "),
+        (b"store: &a [*a]\n", ": expected YAML: expected at most 50 levels"),
         (b"2026-11-22: 1\n", ": expected sections of keys and plain values: "),
     ],
 )
