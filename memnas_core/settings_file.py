@@ -110,6 +110,7 @@ _EXPECTED = {
     "less_than": "a number below {lt:g}",
     "less_than_equal": "a number of at most {le:g}",
     "literal_error": "{expected}",
+    "string_pattern_mismatch": "a path that is not empty and has no zero bytes",
     "string_too_short": "a string that is not empty",
     "string_type": "a string",
     "too_short": "a list that is not empty",

@@ -15,8 +15,8 @@ from memnas_core.storage import replacing, storage_errors
 
 Row = TypeVar("Row")
 
-MAX_ROWS = 5_000_000
-"""A small file can stand for any number of equal rows; a round has some thousand."""
+MAX_ROWS = 2**20
+"""A small file can stand for any number of equal rows; a round has some thousand rows."""
 
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 

@@ -131,7 +131,7 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("data.dataset=folder", "data.folder: expected the path of the class folders, found null"),
         ("execution.gpu_fraction=0", "execution.gpu_fraction: expected a number above 0, found 0"),
         ("execution.gpu_fraction=2", "execution.gpu_fraction: expected a number of at most 1, found 2"),
-        ("store=''", 'store: expected a string that is not empty, found ""'),
+        ("store=''", 'store: expected a path that is not empty and has no zero bytes, found ""'),
     ],
 )
 def test_a_wrong_value_is_one_line_with_the_dotted_key(override: str, message: str) -> None:
