@@ -14,7 +14,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help install export benchmarks search ui deploy undeploy test check lint types contracts format lock clean
+.PHONY: help install export benchmarks search ui deploy undeploy test check lint types contracts audit format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,8 +49,12 @@ deploy: install  ## start a Prefect server and a worker that runs memnas-search/
 undeploy:  ## stop what `make deploy` started
 	scripts/undeploy.sh
 
+audit: install  ## ask for known flaws in the pinned packages; needs the internet, or ARGS=--unanswered-is-fine
+	scripts/audit.sh $(ARGS)
+
 test: install export benchmarks  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
+	scripts/audit.sh --install-only
 	$(BIN)/pytest $(ARGS)
 
 check: lint types contracts  ## lint, types and import contracts

@@ -12,7 +12,6 @@ from memnas_core.measure import MemoryFigures
 from memnas_core.reading import parse_record
 from memnas_core.tables import read_parquet, write_parquet
 
-
 _PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """Files are named after ids, which therefore have no dots and slashes."""
 

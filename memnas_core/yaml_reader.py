@@ -5,7 +5,6 @@ from collections.abc import Hashable
 
 import yaml
 
-
 MAX_VALUES = 10_000
 """A text may stand for so many values; memnas's own settings are about a hundred."""
 
