@@ -2,7 +2,7 @@
 
 
 def printable(text: str) -> str:
-    """Return a text in one line: what is no plain character is written as an escape, such as `\\n` or `\\x1b`.
+    r"""Return a text in one line: what is no plain character is written as an escape, such as `\n` or `\x1b`.
 
     Names in files from others can hold codes with which a terminal moves its cursor, or hides what it was told.
     """

@@ -2,9 +2,10 @@
 
 import errno
 import stat
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -54,13 +55,14 @@ def parse_record(text: str, kind: type[Kind]) -> Kind:
         ValueError: The text holds something else; one line says what.
     """
     try:
-        return _adapter(kind).validate_json(text, strict=True, extra="forbid")
+        record: Kind = _adapter(kind).validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         finding = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in finding["loc"])
         raise ValueError(f"{place}: {finding['msg']}" if place else finding["msg"]) from None
+    return record
 
 
 @cache
-def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(kind)

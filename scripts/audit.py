@@ -53,7 +53,9 @@ def ask(service: str, asked: list[Pin], options: list[str]) -> Answers:
         requirements.flush()
         command = [sys.executable, "-m", "pip_audit", "--vulnerability-service", service, *options]
         command += ["--format", "json", "--progress-spinner", "off", "--disable-pip", "--no-deps"]
-        done = subprocess.run([*command, "--requirement", requirements.name], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, "--requirement", requirements.name], capture_output=True, text=True, check=False
+        )
     try:
         entries = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):

@@ -20,8 +20,8 @@ from memnas_core.errors import DataError
 Mode = Literal["L", "RGB"]
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Whatever a file is called, it is read as one of these. Pillow knows more, among them PostScript, for which it starts an
-interpreter that runs what the file says."""
+"""Whatever a file is called, it is read as one of these. Pillow knows more, among them PostScript, for which it starts
+an interpreter that runs what the file says."""
 
 MAX_FILE_BYTES = 2**29
 MAX_PIXELS = 89_478_485  # Pillow's own limit, at which it only warns: 256 MiB as RGB

@@ -7,8 +7,8 @@ Two layouts:
                                               the test set, and validation is held out of `train`
 
 Hidden files and folders are skipped. Links are followed within the folder; one that leaves it is an error, because a
-folder from somebody else must not bring the user's own files into a store that is shared. Transparency is dropped, of an animation the first
-frame counts.
+folder from somebody else must not bring the user's own files into a store that is shared. Transparency is dropped, of
+an animation the first frame counts.
 """
 
 import hashlib
@@ -195,8 +195,8 @@ def _refuse_outside(path: Path, top: Path) -> None:
     target = Path(os.path.realpath(path))
     if not target.is_relative_to(top):
         raise DataError(
-            f"{path}: expected links that stay within {top}, found one to {target}; put the images themselves there, or "
-            "set data.folder to the folder that holds them"
+            f"{path}: expected links that stay within {top}, found one to {target}; put the images themselves there, "
+            "or set data.folder to the folder that holds them"
         )
 
 

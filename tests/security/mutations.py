@@ -36,7 +36,9 @@ def spoilt_bytes(draw: st.DrawFn, good: bytes) -> bytes:
 
 def paths_of(document: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     """Return where every value of a JSON document is."""
-    inner = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    inner = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     return [path, *(place for key, value in inner for place in paths_of(value, (*path, key)))]
 
 

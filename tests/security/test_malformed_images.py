@@ -83,7 +83,7 @@ SPOILT: dict[str, Spoil] = {
     "PNG of an unknown kind": written(png(8, 8, kind=5)),
     "TIFF bomb": written(tiff(60_000, 60_000)),
     "TIFF of no pixels": written(tiff(0, 0)),
-    "BMP bomb": written(b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, 40_000, 40_000, 1, 24, 0, 0, 0, 0, 0, 0)),
+    "BMP bomb": written(b"BM" + struct.pack("<IIIIiiHHIIIIII", 100, 0, 54, 40, 40_000, 40_000, 1, 24, *[0] * 6)),
     "GIF bomb": written(b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0) + b"\x2c" + bytes(8) + b";"),
     "PPM bomb": written(b"P6 40000 40000 255\n" + bytes(100)),
     "PPM of many digits": written(b"P6 " + b"9" * 5_000 + b" 1 255\n"),

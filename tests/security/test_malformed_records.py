@@ -1,4 +1,4 @@
-"""A search's folder that was spoilt, by an accident or on purpose: one line that names the file, and nothing changes."""
+"""A search's folder that was spoilt, by accident or on purpose: one line that names the file, and nothing changes."""
 
 from pathlib import Path
 

@@ -28,14 +28,16 @@ from memnas_core.records import read_candidates
 from memnas_core.result_folder import SearchFolder
 from memnas_core.result_report import write_report
 from memnas_core.settings_file import load_settings
-from tests.core.small_search import INFO, SHAPE, SETTINGS
+from tests.core.small_search import INFO, SETTINGS, SHAPE
 from tests.security.conftest import SEARCH
 from tests.security.malformed_networks import GOOD
 from tests.security.mutations import spoilt_bytes, spoilt_json
 
 EXAMPLES = 60
 some = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -94,7 +96,9 @@ def test_texts_of_a_search(data: st.DataObject, folder: SearchFolder) -> None:
 @given(data=st.data())
 @settings(some, max_examples=25)
 def test_reports_of_texts_that_contradict_each_other(data: st.DataObject, folder: SearchFolder) -> None:
-    path = folder.path / data.draw(st.sampled_from(("start.json", "rounds/round-01/round.json", "chosen/training.json")))
+    path = folder.path / data.draw(
+        st.sampled_from(("start.json", "rounds/round-01/round.json", "chosen/training.json"))
+    )
     tried(path, data.draw(spoilt_json(path.read_text())).encode(), lambda: write_report(folder))
 
 
