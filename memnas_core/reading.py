@@ -2,14 +2,14 @@
 
 import errno
 import stat
-from collections.abc import Hashable
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 Kind = TypeVar("Kind")
+
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {}  # making one takes milliseconds
 
 MAX_TEXT_BYTES = 64 * 2**20
 """The longest text that is read; the record of a training of 300,000 epochs has as many bytes."""
@@ -55,14 +55,10 @@ def parse_record(text: str, kind: type[Kind]) -> Kind:
         ValueError: The text holds something else; one line says what.
     """
     try:
-        record: Kind = _adapter(kind).validate_json(text, strict=True, extra="forbid")
+        adapter = _ADAPTERS.get(kind) or _ADAPTERS.setdefault(kind, TypeAdapter(kind))
+        record: Kind = adapter.validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         finding = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in finding["loc"])
         raise ValueError(f"{place}: {finding['msg']}" if place else finding["msg"]) from None
     return record
-
-
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -12,7 +12,10 @@ from memnas_core.result_folder import SearchFolder
 from memnas_core.result_report import write_report
 from tests.security.conftest import SEARCH
 
-HOSTILE = "\"'></title></svg></script></td><script>alert(1)</script><img src=x onerror=alert(1)><a href='javascript:x'>&{{7*7}}"
+HOSTILE = (
+    "\"'></title></svg></script></td><script>alert(1)</script><img src=x onerror=alert(1)>"
+    "<a href='javascript:x'>&{{7*7}}"
+)
 
 
 class Page(HTMLParser):

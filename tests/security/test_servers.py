@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 client = TestClient(create_app(), base_url="http://127.0.0.1")
 answers = {}
 for origin in ("https://example.org", "http://127.0.0.1"):
-    headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    answer = client.options("/api/flow_runs/", headers=headers)
+    wish = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    answer = client.options("/api/flow_runs/", headers={"Origin": origin} | wish)
     answers[origin] = answer.headers.get("access-control-allow-origin")
 print(json.dumps(answers))
 """

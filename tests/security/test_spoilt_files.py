@@ -46,9 +46,8 @@ def tried(path: Path, content: bytes, read: Callable[[], object]) -> None:
     before = path.read_bytes()
     path.write_bytes(content)
     try:
-        read()
-    except MemnasError as error:
-        assert str(error)
+        with suppress(MemnasError):
+            read()
     finally:
         path.write_bytes(before)
 
@@ -125,7 +124,11 @@ def test_weights(data: st.DataObject, folder: SearchFolder) -> None:
 def test_prepared_images(data: st.DataObject, store: Path) -> None:
     (folder,) = (store / "data").glob("digits-*")
     path = folder / data.draw(st.sampled_from(("dataset.json", "test.arrow")))
-    tried(path, data.draw(spoilt_bytes(path.read_bytes())), lambda: open_dataset(folder).test.images.sum())
+
+    def read() -> None:
+        open_dataset(folder).test.images.sum()
+
+    tried(path, data.draw(spoilt_bytes(path.read_bytes())), read)
 
 
 def test_the_shape_is_that_of_the_search() -> None:
