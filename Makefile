@@ -14,7 +14,8 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help install export benchmarks team search ui deploy undeploy serve unserve test check lint types contracts format lock clean
+.PHONY: help install export benchmarks team search ui deploy undeploy serve unserve test check lint types contracts audit format \
+	lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,8 +62,12 @@ serve: team  ## start a team's services on this machine (docs/team.md)
 unserve:  ## stop what `make serve` started
 	scripts/team.sh stop
 
+audit: install  ## ask for known flaws in the pinned packages; needs the internet, or ARGS=--unanswered-is-fine
+	scripts/audit.sh $(ARGS)
+
 test: install export benchmarks team  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
+	scripts/audit.sh --install-only
 	$(BIN)/pytest $(ARGS)
 
 check: lint types contracts  ## lint, types and import contracts

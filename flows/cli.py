@@ -10,6 +10,7 @@ import click
 from flows.memory_command import memory_command
 from memnas_core.errors import MemnasError
 from memnas_core.export.model_file import Format
+from memnas_core.printable import printable
 
 # Nothing phones home, and Prefect's own log stays quiet: what a person needs to know memnas prints itself.
 ENVIRONMENT = {
@@ -19,6 +20,8 @@ ENVIRONMENT = {
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     # The server that Prefect starts when none runs may take longer than its default on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    # Prefect's server allows the scripts of every web page; this one is asked by memnas alone, which needs no leave.
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "1",
 }
@@ -132,7 +135,7 @@ def main() -> None:
     try:
         cli(prog_name="memnas")
     except MemnasError as error:
-        click.echo(f"memnas: {error}", err=True)
+        click.echo(f"memnas: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
 
 

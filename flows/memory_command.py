@@ -20,6 +20,7 @@ from memnas_core.errors import InputError
 from memnas_core.memory_limit import Verdict, judge_arena, judge_table
 from memnas_core.memory_report import MemoryReport, memory_report
 from memnas_core.parameters import parameter_count
+from memnas_core.printable import printable
 from memnas_core.storage import write_text
 
 svg_file = click.Path(dir_okay=False, path_type=Path)
@@ -274,7 +275,7 @@ def _print(target: str, network: Network, question: Question, answer: Answer, de
     widths = f"bytes of a weight: {shown_width(question.weight_bytes)}"
     if question.bias_bytes != question.weight_bytes:
         widths += f", of a bias: {question.bias_bytes}"
-    click.echo(f"{described}; {widths}, of an activation: {shown_width(question.activation_bytes)}")
+    click.echo(f"{printable(described)}; {widths}, of an activation: {shown_width(question.activation_bytes)}")
     size = answer.report.param_bytes
     folded = " with batch norm folded" if question.fold_batch_norm else ""
     click.echo(f"parameters: {answer.stored_parameters:,}{folded} = {size:,} bytes ({decimal(size)})")

@@ -8,8 +8,11 @@ from memnas_core.architecture import from_json
 from memnas_core.errors import ArchitectureError, InputError
 from memnas_core.graph import Graph, Shape, lower
 from memnas_core.memory_report import DescribedGraph
+from memnas_core.reading import read_text
 
 DEFAULT_CLASSES = 10
+MAX_ARCHITECTURE_BYTES = 2**18  # of one with 2,500 cells, a hundred times the paper's
+MAX_SIDE = 2**24  # a larger one is a slip of the finger, and beyond what can be shown
 TARGETS = "an architecture's JSON, a search's folder, FILE.pt2, torchvision:NAME, timm:NAME or MODULE:CALLABLE"
 
 
@@ -54,7 +57,7 @@ def parse_input(text: str) -> InputText:
         shape = tuple(int(part) for part in shape_text.split(","))
     except ValueError:
         shape = (0,)
-    if min(shape) < 1 or (colon and kind != "int"):
+    if not all(1 <= side <= MAX_SIDE for side in shape) or (colon and kind != "int"):
         raise InputError(
             "--input: expected the shape of one image, channels,height,width such as 3,224,224, of another tensor such "
             f"as 640, or of integers such as 16:int, found {text!r}"
@@ -85,7 +88,7 @@ def find_network(target: str, inputs: Sequence[InputText], classes: int | None) 
 
 def _architecture(path: Path, shape: Shape, classes: int) -> Network:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_ARCHITECTURE_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: expected {TARGETS}, found no such file") from None
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from rich.table import Table
 from memnas_core.arena_report import ArenaReport
 from memnas_core.memory_limit import Verdict
 from memnas_core.memory_report import MemoryReport, PeakStep
+from memnas_core.printable import printable
 
 WORDS = frozenset(("convention", "tensor", "shape"))
 MOST_CULPRITS = 20
@@ -105,7 +106,7 @@ def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for place in used:
         table.add_column(heads[place], justify="left" if heads[place] in WORDS else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(row[place]) for place in used))
+        table.add_row(*(escape(printable(row[place])) for place in used))
     Console(highlight=False).print(table)
 
 
@@ -130,4 +131,4 @@ def _shown_steps(steps: tuple[PeakStep, ...]) -> str:
     layers = ", ".join(steps[0].layers)
     more = len(steps) - 1
     reached = f" ({more} more step{'s' if more > 1 else ''} with as much)" if more else ""
-    return f"step {steps[0].step}, {layers or 'the input alone'}{reached}"
+    return f"step {steps[0].step}, {printable(layers) or 'the input alone'}{reached}"

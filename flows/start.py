@@ -81,9 +81,10 @@ def find_search(settings: Settings, name: str | None) -> tuple[str, SearchFolder
         InputError: The name is no plain file name.
     """
     name = name or (Path(settings.data.folder).name if settings.data.folder else settings.data.dataset)
-    if not name or name.startswith(".") or Path(name).name != name or len(os.fsencode(name)) > LONGEST_NAME:
+    is_plain = name.isprintable() and Path(name).name == name and not name.startswith(".")
+    if not name or not is_plain or len(os.fsencode(name)) > LONGEST_NAME:
         raise InputError(
-            f"--name {name!r}: expected a plain file name of at most {LONGEST_NAME} bytes without slashes or a "
-            "leading dot"
+            f"--name {name!a}: expected a plain file name of at most {LONGEST_NAME} bytes without slashes, control "
+            "characters or a leading dot"
         )
     return name, SearchFolder(Path(settings.store) / "searches" / name)

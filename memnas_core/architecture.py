@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from memnas_core.errors import ArchitectureError
 
 FORMAT_VERSION = 1
+MAX_FILTERS = 2**20  # the paper's largest is 64; bytes of more than that could not be shown as a number
 
 
 class Operation(StrEnum):
@@ -346,6 +347,8 @@ def from_json(text: str, source: str = "architecture") -> Architecture:
         except ArchitectureError as error:
             raise ArchitectureError(f"{place}: {error}") from None
     filters = _field(document, "filters", int, source)
+    if filters > MAX_FILTERS:
+        raise ArchitectureError(f"{source}: filters: expected at most {MAX_FILTERS:,}, found more")
     try:
         return Architecture(tuple(blocks), filters)
     except ArchitectureError as error:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -34,7 +35,13 @@ def _whole(value: object) -> object:
 Stride = Annotated[Literal[1, 2], BeforeValidator(_whole)]
 ElementBytes = Annotated[Literal[1, 2, 4], BeforeValidator(_whole)]
 
+FilePath = Annotated[str, Field(pattern="^[^\\x00]+$")]
+Side = Annotated[int, Field(ge=1, le=8192)]
+
 Rungs = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+
+TRACKING_SCHEMES = frozenset(("", "databricks", "file", "http", "https", "mssql", "mysql", "postgresql", "sqlite"))
+"""What MLflow can write to; without a scheme it is a folder."""
 
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "folder"]
 ActivationConvention = Literal["paper", "sequential", "minimum", "arena"]
@@ -62,8 +69,8 @@ class DataSettings:
     """
 
     dataset: DatasetName
-    folder: str | None
-    image_size: PositiveInt | None
+    folder: FilePath | None
+    image_size: Side | None
     validation_fraction: Fraction
     max_training_images: PositiveInt | None
     horizontal_flip: bool | None
@@ -272,6 +279,17 @@ class TrackingSettings:
     uri: str | None
     experiment: Annotated[str, Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _uri_is_known(self) -> Self:
+        try:
+            scheme = "" if self.uri is None else urlsplit(self.uri).scheme.partition("+")[0]  # postgresql+psycopg2
+        except ValueError as error:
+            raise ValueError(f"uri: expected a URI, found none: {error}") from None
+        if scheme not in TRACKING_SCHEMES:
+            known = ", ".join(sorted(filter(None, TRACKING_SCHEMES)))
+            raise ValueError(f'uri: expected null, a folder, or a URI of {known}, found "{scheme}:"')
+        return self
+
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class VersioningSettings:
@@ -294,7 +312,7 @@ class Settings:
         store: Folder that receives prepared data, searches and the MLflow database.
     """
 
-    store: Annotated[str, Field(min_length=1)]
+    store: FilePath
     data: DataSettings
     network: NetworkSettings
     search: SearchSettings

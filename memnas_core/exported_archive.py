@@ -18,6 +18,9 @@ from memnas_core.errors import InputError
 SCHEMA_MAJOR = 8
 """Version of the format that torch 2.8 and later write; torch counts it up when old files can't be read any more."""
 
+MAX_JSON_BYTES = 2**28
+"""The longest JSON that is unpacked; a network of 500 layers has about 1 MB."""
+
 Argument = dict[str, object]
 """One entry, `kind: value`, such as `as_tensor: {name: conv2d}` or `as_ints: [1, 1]`."""
 
@@ -201,13 +204,21 @@ def _read_archive(path: Path) -> tuple[bytes, bytes]:
                 raise InputError(f"{path}: expected one exported program, found {_other_archive(names, len(programs))}")
             root, _, file = programs[0].partition("/models/")
             weights = f"{root}/data/weights/{file.removesuffix('.json')}_weights_config.json"
-            return archive.read(programs[0]), archive.read(weights)
+            return _member(path, archive, programs[0]), _member(path, archive, weights)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError) as error:
         raise InputError(
             f"{path}: expected a file written by torch.export.save, found none or a damaged one ({error})"
         ) from error
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a file of an archive that does not unpack to more than a network can have to say."""
+    size = archive.getinfo(name).file_size  # zipfile never reads beyond it
+    if size > MAX_JSON_BYTES:
+        raise InputError(f"{path}: expected at most {MAX_JSON_BYTES:,} bytes of {name}, found {size:,}")
+    return archive.read(name)
 
 
 def _other_archive(names: list[str], programs: int) -> str:

@@ -39,7 +39,12 @@ def trace_program(path: Path) -> tuple[TracedGraph, tuple[tuple[int, ...], ...]]
             without a size rule; the message names the layer.
     """
     program = read_program(path)
-    run = _ProgramRun(str(path), program)
+    try:
+        run = _ProgramRun(str(path), program)
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:  # of torch, for sides or types that it has not
+        raise InputError(
+            f"{path}: expected an exported program, found one that is damaged ({str(error).splitlines()[0]})"
+        ) from error
     shapes = tuple(tuple(tensor.shape) for tensor in run.inputs)
     for name, shape in zip(program.inputs, shapes, strict=True):
         if len(shape) > 1 and shape[0] != 1:
@@ -85,7 +90,7 @@ class _ProgramRun:
         return [self._values[name] for name in self._program.outputs]
 
     def _call(self, node: Node) -> object:
-        operator = _operator(node)
+        operator = _operator(node, self._place(node))
         given = {argument.name: self._value(argument.arg, node) for argument in node.inputs}
         given |= dict.fromkeys(_TRAINING & given.keys(), False)
         positional: list[object] = []
@@ -151,13 +156,16 @@ class _ProgramRun:
         return f"{self._source}: layer {node.module or 'of the network itself'}"
 
 
-def _operator(node: Node) -> OpOverload:
+def _operator(node: Node, where: str) -> OpOverload:
     """Find the operator that a node calls.
+
+    Args:
+        node: The call.
+        where: File and layer, for messages.
 
     Raises:
         InputError: It is control flow, or none that torch or its libraries define.
     """
-    where = f"layer {node.module or 'of the network itself'}"
     parts = node.target.split(".")
     if parts[:3] == ["torch", "ops", "higher_order"]:
         raise InputError(

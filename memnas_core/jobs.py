@@ -30,6 +30,7 @@ from memnas_core.inheritance import CALIBRATION_IMAGES, inherit
 from memnas_core.limits import NO_LIMITS, Limits
 from memnas_core.memory_guard import memory_guard
 from memnas_core.network import Network, build_network
+from memnas_core.reading import parse_record, read_text
 from memnas_core.records import Status
 from memnas_core.storage import new_folder, storage_errors
 from memnas_core.training import EpochFigures, TrainingProgress, accuracy, choose_device, train
@@ -211,12 +212,8 @@ def read_record(folder: Path) -> TrainingRecord:
     if (folder / SUMS_FILE).exists():
         check_sums(folder, [RECORD_FILE])
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        history = tuple(EpochFigures(**line) for line in document.pop("history"))
-        limits = Limits(**found) if (found := document.pop("limits", None)) else None
-        document |= {"status": Status(document["status"]), "key": folder.name}
-        return TrainingRecord(**document, history=history, limits=limits)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return replace(parse_record(read_text(path), TrainingRecord), key=folder.name)
+    except (OSError, ValueError) as error:
         raise RecordError(f"{path}: expected the record of a training, found {error}") from error
 
 
@@ -236,8 +233,8 @@ def write_record(job: TrainingJob, record: TrainingRecord, weights: bytes | None
 def read_progress(job: TrainingJob) -> TrainingProgress | None:
     """Return how far a running training is, or None if it has not said yet."""
     try:
-        return TrainingProgress(**json.loads(job.progress_path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return parse_record(read_text(job.progress_path), TrainingProgress)
+    except (OSError, ValueError):
         return None
 
 

@@ -1,6 +1,7 @@
 """The tables that a search leaves behind, as typed rows and as Parquet files."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -8,7 +9,11 @@ from pathlib import Path
 
 from memnas_core.errors import RecordError
 from memnas_core.measure import MemoryFigures
+from memnas_core.reading import parse_record
 from memnas_core.tables import read_parquet, write_parquet
+
+_PLAIN_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""Files are named after ids, which therefore have no dots and slashes."""
 
 
 class Status(StrEnum):
@@ -156,7 +161,12 @@ def read_candidates(path: Path) -> tuple[CandidateRow, ...]:
         RecordError: The file is missing, truncated or has other columns.
     """
     remedy = "restore it with dvc checkout, or delete the folder of its round and go on with --resume"
-    return read_parquet(path, CandidateRow, "a table of candidates", remedy, later=("arena_bytes", "training_key"))
+    rows = read_parquet(path, CandidateRow, "a table of candidates", remedy, later=("arena_bytes", "training_key"))
+    for row in rows:
+        for name in (row.arch_id, row.training_key or "none"):
+            if not _PLAIN_NAME.fullmatch(name):
+                raise RecordError(f"{path}: expected ids of letters and digits, found {name[:40]!a}; {remedy}")
+    return rows
 
 
 def to_json(row: RoundSummary) -> str:
@@ -171,6 +181,6 @@ def round_from_json(text: str, source: str) -> RoundSummary:
         RecordError: The text is no such summary.
     """
     try:
-        return RoundSummary(**json.loads(text))
-    except (ValueError, TypeError) as error:
+        return parse_record(text, RoundSummary)
+    except ValueError as error:
         raise RecordError(f"{source}: expected the summary of a round, found {error}") from error

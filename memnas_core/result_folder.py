@@ -21,13 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from memnas_core.checksums import SUMS_FILE, check_sums, write_sums
 from memnas_core.config import Settings, differing_keys
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError, ResumeError, SettingsError
 from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE, trained_weights
+from memnas_core.reading import Kind, UnixTime, parse_record, read_text
 from memnas_core.records import (
     CandidateRow,
     RoundSummary,
@@ -59,7 +59,7 @@ class Start:
     dataset: DatasetInfo
     versions: tuple[tuple[str, str], ...]
     machine: str
-    started: float
+    started: UnixTime
 
     @property
     def id(self) -> str:
@@ -85,7 +85,7 @@ class Chosen:
     validation_accuracy: float
     test_accuracy: float
     retrained_epochs: int | None
-    finished: float
+    finished: UnixTime
 
 
 class SearchFolder:
@@ -236,16 +236,7 @@ class SearchFolder:
         Raises:
             RecordError: `start.json` is missing or damaged.
         """
-        document = _read_json(self._start)
-        try:
-            return Start(
-                dataset=DatasetInfo.from_json(json.dumps(document["dataset"])),
-                versions=tuple((name, version) for name, version in document["versions"]),
-                machine=document["machine"],
-                started=document["started"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"{self._start}: expected what a search began with, found {error!r}") from error
+        return _read(self._start, Start, "what a search began with")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -318,7 +309,7 @@ class SearchFolder:
             try:
                 if (folder / SUMS_FILE).exists():
                     check_sums(folder, [SUMMARY_FILE, TABLE_FILE])
-                summary = round_from_json(path.read_text(encoding="utf-8"), str(path))
+                summary = round_from_json(read_text(path), str(path))
             except (OSError, UnicodeDecodeError, RecordError) as error:
                 found = str(error) if isinstance(error, RecordError) else f"{path}: {error}"
                 raise RecordError(f"{found}; {REMEDY}") from error
@@ -358,11 +349,7 @@ class SearchFolder:
         Raises:
             RecordError: The search is not finished, or the file is damaged.
         """
-        path = self.chosen / "chosen.json"
-        try:
-            return Chosen(**_read_json(path))
-        except TypeError as error:
-            raise RecordError(f"{path}: expected the figures of the chosen network, found {error}") from error
+        return _read(self.chosen / "chosen.json", Chosen, "the figures of the chosen network")
 
     def write_metrics(self, metrics: dict[str, object]) -> None:
         """Write `metrics.json`, whose presence marks a search as finished, and the checksums of all that it leaves."""
@@ -374,14 +361,11 @@ class SearchFolder:
             write_sums(self.path, [path.relative_to(self.path).as_posix() for path in files if path.exists()])
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path, kind: type[Kind], what: str) -> Kind:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return parse_record(read_text(path), kind)
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: expected a record of a search, found {error}") from error
-    if not isinstance(document, dict):
-        raise RecordError(f"{path}: expected an object, found {type(document).__name__}")
-    return document
+        raise RecordError(f"{path}: expected {what}, found {error}") from error
 
 
 def _csv(rows: Sequence[CandidateRow] | Sequence[RoundSummary]) -> str:

@@ -13,7 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from memnas_core.config import Settings
 from memnas_core.errors import SettingsError
+from memnas_core.reading import read_text
 from memnas_core.yaml_reader import read_yaml
+
+MAX_BYTES = 256 * 2**10
+"""The longest settings file that is read; memnas's own are below 3 kB."""
 
 _SETTINGS = TypeAdapter(Settings)
 
@@ -32,14 +36,14 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
         SettingsError: One line that names the file, the dotted key, what was expected and what was found.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_BYTES)
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such settings file; name one with --params FILE") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as a settings file: {error}") from error
     try:
         document = read_yaml(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
@@ -90,7 +94,7 @@ def _apply(document: dict[str, object], override: str) -> None:
         raise SettingsError(f"--set {override}: expected one of the sections {names}, found {dotted}")
     try:
         section[keys[-1]] = read_yaml(text)
-    except (yaml.YAMLError, RecursionError):
+    except yaml.YAMLError:
         raise SettingsError(f"--set {override}: expected a value in YAML, found {text}") from None
 
 
@@ -106,6 +110,7 @@ _EXPECTED = {
     "less_than": "a number below {lt:g}",
     "less_than_equal": "a number of at most {le:g}",
     "literal_error": "{expected}",
+    "string_pattern_mismatch": "a path that is not empty and has no zero bytes",
     "string_too_short": "a string that is not empty",
     "string_type": "a string",
     "too_short": "a list that is not empty",

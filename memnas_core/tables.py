@@ -15,6 +15,9 @@ from memnas_core.storage import replacing, storage_errors
 
 Row = TypeVar("Row")
 
+MAX_ROWS = 2**20
+"""A small file can stand for any number of equal rows; a round has some thousand rows."""
+
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
@@ -56,16 +59,30 @@ def read_parquet(path: Path, kind: type[Row], what: str, remedy: str, later: Col
     """
     hints = get_type_hints(kind)
     try:
-        table = pq.read_table(path)
-        absent = dict.fromkeys(name for name in later if name not in table.schema.names)
-        if table.schema.names != [name for name in schema_of(kind).names if name not in absent]:
-            raise ValueError(f"the columns {', '.join(table.schema.names)}")
+        with pq.ParquetFile(_regular(path)) as file:
+            names, rows = file.schema_arrow.names, file.metadata.num_rows
+            absent = dict.fromkeys(name for name in later if name not in names)
+            expected = pa.schema([field for field in schema_of(kind) if field.name not in absent])
+            if names != expected.names:
+                raise ValueError(f"the columns {', '.join(names)}")
+            if file.schema_arrow.types != expected.types:
+                raise ValueError(f"columns of the types {', '.join(map(str, file.schema_arrow.types))}")
+            if rows > MAX_ROWS:
+                raise ValueError(f"{rows:,} rows, more than {MAX_ROWS:,}")
+            table = file.read().cast(expected)  # which also finds a null where none may be
         return tuple(
             kind(**absent, **{name: _python_value(value, hints[name]) for name, value in row.items()})
             for row in table.to_pylist()
         )
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RecordError(f"{path}: expected {what}, found {error}; {remedy}") from error
+
+
+def _regular(path: Path) -> Path:
+    """Refuse a pipe or device, which may have no end."""
+    if path.exists() and not path.is_file():
+        raise ValueError("no plain file")
+    return path
 
 
 def _may_be_none(hint: Any) -> bool:  # noqa: ANN401 -- an annotation may be anything

@@ -5,14 +5,44 @@ from collections.abc import Hashable
 
 import yaml
 
+MAX_VALUES = 10_000
+"""A text may stand for so many values; memnas's own settings are about a hundred."""
+
+MAX_DEPTH = 50
+"""Lists in lists, or sections in sections."""
+
 
 def read_yaml(text: str) -> object:
     """Return the plain values that a YAML text stands for.
 
     Raises:
-        yaml.YAMLError: The text is no YAML, names Python objects, or gives a key of one mapping twice.
+        yaml.YAMLError: The text is no YAML, names Python objects, gives a key of one mapping twice, or stands for far
+            more than it says: a few lines of references to references can stand for billions of values.
     """
-    return yaml.load(text, _Loader)
+    try:
+        document = yaml.load(text, _Loader)
+    except RecursionError:
+        raise yaml.YAMLError(f"expected at most {MAX_DEPTH} levels, found more") from None
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        # PyYAML lets out what Python says of a day 2001-99-99, of a number of 5,000 digits or of `!!bool maybe`.
+        raise yaml.YAMLError(f"found a value that cannot be read: {error}") from None
+    _check_size(document)
+    return document
+
+
+def _check_size(document: object) -> None:
+    """Count values as often as they are referred to, without writing them out."""
+    waiting, count = [(document, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        count += 1
+        if isinstance(inner, list | tuple | set):
+            if depth == MAX_DEPTH:
+                raise yaml.YAMLError(f"expected at most {MAX_DEPTH} levels, found more")
+            waiting += [(entry, depth + 1) for entry in inner]
+        if count + len(waiting) > MAX_VALUES:
+            raise yaml.YAMLError(f"expected at most {MAX_VALUES:,} values, found more")
 
 
 class _Loader(yaml.SafeLoader):

@@ -79,6 +79,8 @@ elif [ "$answer" -eq 2 ]; then
     fail "port ${BASH_REMATCH[2]} is taken by something that is no Prefect server; free it, or choose another: MEMNAS_PREFECT_PORT=4201 make deploy"
 else
     echo "Starting a Prefect server at $url ..."
+    # By default the scripts of any web page in a browser on this machine could start runs there.
+    export PREFECT_SERVER_CORS_ALLOWED_ORIGINS=${PREFECT_SERVER_CORS_ALLOWED_ORIGINS:-${url%/api}}
     start server "$bin/prefect" server start --host 127.0.0.1 --port "${BASH_REMATCH[2]}"
     await server 120 probe "$url"
 fi

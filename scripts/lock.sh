@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed; and
 # requirements-export.lock, requirements-benchmarks.lock and requirements-team.lock: the same with the extra `export`,
-# `benchmarks` or `team`, which are optional. All fit into one environment.
+# `benchmarks` or `team`, which are optional. All fit into one environment. requirements-audit.lock is the environment of
+# `make audit`.
 # Pins that still fit stay; `scripts/lock.sh --upgrade-package NAME` moves one, `--upgrade` all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,14 +11,19 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "${PYTHON:-python3.11}" -m venv "$scratch/venv"
 "$scratch/venv/bin/python" -m pip install --quiet "uv==0.13.9"
-compile() {
+resolve() {
     local file=$1
     shift
-    "$scratch/venv/bin/uv" pip compile pyproject.toml --extra dev --extra results "$@" \
+    "$scratch/venv/bin/uv" pip compile "$@" \
         --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
         --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
         --output-file "$file" --quiet
     echo "$file: $(grep -cE '^[a-z0-9].*==' "$file") packages pinned"
+}
+compile() {
+    local file=$1
+    shift
+    resolve "$file" pyproject.toml --extra dev --extra results "$@"
 }
 compile requirements.lock "$@"
 compile requirements-export.lock --extra export --constraints requirements.lock
@@ -25,3 +31,4 @@ compile requirements-benchmarks.lock --extra benchmarks --constraints requiremen
     --constraints requirements-export.lock
 compile requirements-team.lock --extra team --extra team-trial --constraints requirements.lock \
     --constraints requirements-export.lock --constraints requirements-benchmarks.lock
+resolve requirements-audit.lock --group audit

@@ -18,6 +18,7 @@ from memnas_core.checksums import SUMS_FILE, check_sums
 from memnas_core.config import PositiveFloat, PositiveInt
 from memnas_core.data.split_file import Shape, Split, map_split
 from memnas_core.errors import RecordError
+from memnas_core.reading import read_text
 
 INFO_FILE = "dataset.json"
 SPLITS = ("train", "validation", "test")
@@ -105,7 +106,7 @@ def open_dataset(folder: Path) -> Dataset:
     """
     try:
         try:
-            text = (folder / INFO_FILE).read_text(encoding="utf-8")
+            text = read_text(folder / INFO_FILE)
         except FileNotFoundError:
             raise RecordError(f"{folder / INFO_FILE}: expected a prepared data set, found none") from None
         except (OSError, UnicodeDecodeError) as error:

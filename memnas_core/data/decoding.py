@@ -1,11 +1,13 @@
 """Image files to squares of pixels, many at a time, with one message about all that cannot be read."""
 
 import os
+import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -17,10 +19,17 @@ from memnas_core.errors import DataError
 
 Mode = Literal["L", "RGB"]
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Whatever a file is called, it is read as one of these. Pillow knows more, among them PostScript, for which it starts
+an interpreter that runs what the file says."""
+
+MAX_FILE_BYTES = 2**29
 MAX_PIXELS = 89_478_485  # Pillow's own limit, at which it only warns: 256 MiB as RGB
+LARGE_PIXELS = 2**24  # larger images are decoded one at a time, so that memory does not grow with the number of cores
 BATCH = 256  # images decoded before they are written; about 40 MB at 224 x 224
 SHOWN_FAILURES = 5
 MAX_FAILURES = 20  # after so many the rest is not looked at
+_alone = Lock()
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -50,7 +59,8 @@ def decode(
         Shape (b, channels, side, side).
 
     Raises:
-        DataError: A file is no image, truncated, larger than `MAX_PIXELS` or of a kind that is not supported.
+        DataError: A file is no image, truncated, larger than `MAX_FILE_BYTES` or `MAX_PIXELS`, or of a kind that is
+            not supported.
     """
     attempt = _attempt(side, mode)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -78,12 +88,23 @@ def _attempt(side: int, mode: Mode) -> Callable[[Path], ImageArray | str]:
 
 
 def _decode_one(path: Path, side: int, mode: Mode) -> ImageArray:
-    with Image.open(path) as image:
+    with _opened(path) as image:
         _refuse_bomb(image)
         image.draft(None, (2 * side, 2 * side))  # a large JPEG is decoded at half, a quarter or an eighth
-        upright = ImageOps.exif_transpose(image)  # phones store the rotation, not rotated pixels
-        pixels = np.asarray(fit_square(_converted(upright, mode), side))
+        with _alone if image.width * image.height > LARGE_PIXELS else nullcontext():
+            upright = ImageOps.exif_transpose(image)  # phones store the rotation, not rotated pixels
+            pixels = np.asarray(fit_square(_converted(upright, mode), side))
     return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
+
+
+def _opened(path: Path) -> Image.Image:
+    """Read the header of an image; a pipe or device is not opened, as it may have no end."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("a pipe or device, no file")
+    if facts.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{facts.st_size:,} bytes are more than {MAX_FILE_BYTES:,}")
+    return Image.open(path, formats=FORMATS)
 
 
 def _converted(image: Image.Image, mode: Mode) -> Image.Image:
@@ -105,7 +126,7 @@ def _refuse_bomb(image: Image.Image) -> None:
 
 def _is_grey(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             return image.mode in _GREY_MODES
     except Exception:  # noqa: BLE001 - as in `_attempt`
         return True

@@ -21,6 +21,7 @@ from memnas_core.errors import DataError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 OWN_SIDE = 28
+MAX_BYTES = 2**28  # five times the training images
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
 )  # fmt: skip
@@ -60,9 +61,11 @@ def read_idx(path: Path, dimensions: int) -> ImageArray:
     """
     try:
         with _opened(path) as file, gzip.open(file) as stream:
-            content = stream.read()
+            content = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, "a whole gzip file", str(error)) from error
+    if len(content) > MAX_BYTES:  # gzip makes a thousandth of zeros
+        raise _damaged(path, f"at most {MAX_BYTES:,} bytes once unpacked", "more")
     header = 4 + 4 * dimensions
     magic = bytes((0, 0, 8, dimensions))
     if content[:4] != magic or len(content) < header:
@@ -127,6 +130,8 @@ def _pool(place: Path, names: tuple[str, str], side: int) -> Pool:
 
 
 def _opened(path: Path) -> BufferedReader:
+    if path.exists() and not path.is_file():  # a pipe may have no end
+        raise _damaged(path, "a Fashion-MNIST file", "none")
     try:
         return path.open("rb")
     except OSError as error:

@@ -6,8 +6,9 @@ Two layouts:
     folder/{train,val,test}/CLASS/**/IMAGE    as given; ImageNet has no test labels: `val` without `test` is
                                               the test set, and validation is held out of `train`
 
-Hidden files and folders are skipped, links are followed. Transparency is dropped, of an animation the first
-frame counts.
+Hidden files and folders are skipped. Links are followed within the folder; one that leaves it is an error, because a
+folder from somebody else must not bring the user's own files into a store that is shared. Transparency is dropped, of
+an animation the first frame counts.
 """
 
 import hashlib
@@ -54,8 +55,11 @@ def find(settings: DataSettings, _downloads: Path) -> Origin:
         found = "a file" if root.exists() else "nothing"
         raise DataError(f"data.folder: expected a folder at {root}, found {found}; correct the path")
     given = _given_splits(root)
-    training = _list_classes(given.get("train", root))
-    validation, test = (_list_like(training, given[name]) if name in given else None for name in ("validation", "test"))
+    top = root.resolve()
+    training = _list_classes(given.get("train", root), top)
+    validation, test = (
+        _list_like(training, given[name], top) if name in given else None for name in ("validation", "test")
+    )
     listings = [listing for listing in (training, validation, test) if listing is not None]
     everything = [path for listing in listings for path in listing.paths]
 
@@ -104,8 +108,8 @@ def _given_splits(root: Path) -> dict[str, Path]:
     return given
 
 
-def _list_classes(root: Path) -> _Listing:
-    """List the images of class folders, sorted by class name and path."""
+def _list_classes(root: Path, top: Path) -> _Listing:
+    """List the images of class folders, sorted by class name and path; none may lie outside `top`."""
     folders = _subfolders(root)
     if len(folders) < 2:
         found = f"only {folders[0].name}" if folders else f"none, and {len(_own_images(root))} images directly in it"
@@ -119,7 +123,7 @@ def _list_classes(root: Path) -> _Listing:
     for label, folder in enumerate(folders):
         if not folder.name.isprintable():  # nor are bytes that are no UTF-8, which no JSON can hold
             raise DataError(f"{root}: expected class names in plain text, found {folder.name!a}; rename the folder")
-        images, others = _files_below(folder)
+        images, others = _files_below(folder, top)
         if not images:
             raise DataError(
                 f"{folder}: expected images ({', '.join(SUFFIXES)}), found {len(others)} other files; "
@@ -134,9 +138,9 @@ def _list_classes(root: Path) -> _Listing:
     return _Listing(tuple(folder.name for folder in folders), tuple(paths), np.asarray(labels, dtype=np.int64))
 
 
-def _list_like(training: _Listing, root: Path) -> _Listing:
+def _list_like(training: _Listing, root: Path, top: Path) -> _Listing:
     """List a given validation or test set, which must have the classes of the training set."""
-    listing = _list_classes(root)
+    listing = _list_classes(root, top)
     differing = sorted(set(listing.classes) ^ set(training.classes))
     if differing:
         raise DataError(
@@ -157,7 +161,7 @@ def _own_images(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _is_image(path.name) and path.is_file()]
 
 
-def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+def _files_below(folder: Path, top: Path) -> tuple[list[Path], list[Path]]:
     """Return the sorted images and the other files of a folder and of all folders in it."""
     images: list[Path] = []
     others: list[Path] = []
@@ -167,15 +171,33 @@ def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
         raise DataError(f"{error.filename}: cannot be listed: {error.strerror}; correct its permissions") from error
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        _refuse_outside(Path(place), top)
         identity = Path(place).stat()
         if (identity.st_dev, identity.st_ino) in seen:  # a link back up would bring the same images again
             folders.clear()
             continue
         seen.add((identity.st_dev, identity.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images += [Path(place, name) for name in names if _is_image(name)]
+        for path in (Path(place, name) for name in names if _is_image(name)):
+            if path.is_symlink():
+                _refuse_outside(path, top)
+            images.append(path)
         others += [Path(place, name) for name in names if not _is_image(name) and not name.startswith(".")]
     return sorted(images), others
+
+
+def _refuse_outside(path: Path, top: Path) -> None:
+    """Refuse a link that leaves the data set's folder.
+
+    Raises:
+        DataError: It does.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.is_relative_to(top):
+        raise DataError(
+            f"{path}: expected links that stay within {top}, found one to {target}; put the images themselves there, "
+            "or set data.folder to the folder that holds them"
+        )
 
 
 def _is_image(name: str) -> bool:

@@ -11,6 +11,7 @@ from memnas_core.architecture import Architecture, from_json
 from memnas_core.data.dataset import INFO_FILE, SPLITS, DatasetInfo
 from memnas_core.errors import InputError, RecordError
 from memnas_core.jobs import WEIGHTS_FILE
+from memnas_core.reading import read_text
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_folder import SearchFolder, Start
 from memnas_core.yaml_reader import read_yaml
@@ -138,7 +139,7 @@ def _settings(folder: SearchFolder) -> dict[str, str]:
     """Read the settings as text: a search of an older memnas, with other keys, can be exported too."""
     path = folder.path / "settings.yaml"
     try:
-        document = read_yaml(path.read_text(encoding="utf-8"))
+        document = read_yaml(read_text(path))
     except (OSError, ValueError, YAMLError) as error:
         raise RecordError(f"{path}: expected the settings of a search, found {error}") from error
     sections = document.items() if isinstance(document, dict) else ()
@@ -154,7 +155,11 @@ def _dataset(store: Path, info: DatasetInfo, search: str) -> Path:
     """Return the folder of the images that a search was told; export needs them for calibration and its check."""
     for path in sorted((store / "data").glob(f"*/{INFO_FILE}")):
         is_whole = all((path.parent / f"{name}.arrow").is_file() for name in SPLITS)
-        if is_whole and DatasetInfo.from_json(path.read_text(encoding="utf-8")).digest == info.digest:
+        try:
+            digest = DatasetInfo.from_json(read_text(path)).digest
+        except (OSError, UnicodeDecodeError, RecordError):
+            continue  # damaged: `prepare_dataset` will make it anew when a search needs it
+        if is_whole and digest == info.digest:
             return path.parent
     raise RecordError(
         f"{store / 'data'}: expected the images of search {search!r} ({info.name}, digest {info.digest[:12]}), found "

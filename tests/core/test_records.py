@@ -100,7 +100,12 @@ STRATEGIES: dict[object, st.SearchStrategy[object]] = {
     int | None: st.none() | whole,
     str | None: st.none() | text,
 }
-rows = st.builds(CandidateRow, **{name: STRATEGIES[h] for name, h in get_type_hints(CandidateRow).items()})
+ids = st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True)
+rows = st.builds(
+    CandidateRow,
+    **{name: STRATEGIES[h] for name, h in get_type_hints(CandidateRow).items()}
+    | {"arch_id": ids, "training_key": st.none() | ids},
+)
 summaries = st.builds(RoundSummary, **{name: STRATEGIES[hint] for name, hint in get_type_hints(RoundSummary).items()})
 
 

@@ -211,7 +211,6 @@ def test_another_search_is_not_overwritten(memnas: Memnas, tmp_path: Path) -> No
         "{curly} [square], *star &and !bang %percent @at `tick`",
         "- dash",
         "~",
-        "del \x7f",
         "many words " * 15 + "and no end",
     ],
 )

@@ -163,6 +163,16 @@ def page(ui: tuple[subprocess.Popen[str], str]) -> Iterator[Page]:
         browser.close()
 
 
+def test_the_server_listens_on_the_loopback_address_alone(ui: tuple[subprocess.Popen[str], str]) -> None:
+    listening = {
+        connection.laddr.ip
+        for child in psutil.Process(ui[0].pid).children(recursive=True)
+        for connection in child.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
 def test_columns_are_those_of_a_search_and_readable(page: Page) -> None:
     headers = page.locator(".ag-header-viewport .ag-header-row-column .ag-header-cell").all()
     headers.sort(key=lambda header: header.evaluate("e => e.getBoundingClientRect().x"))
