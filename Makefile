@@ -13,8 +13,9 @@ export DO_NOT_TRACK := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
+export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install export benchmarks search ui deploy undeploy test check lint types contracts format lock clean
+.PHONY: help install export benchmarks ray search ui deploy undeploy test check lint types contracts format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +38,12 @@ benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks/search.py compare
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-benchmarks.lock
 	touch $@
 
+ray: .venv/.ray  ## add to .venv what `execution.runner: ray` needs (Ray, prefect-ray; about 250 MB)
+
+.venv/.ray: .venv/.installed requirements-ray.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-ray.lock
+	touch $@
+
 search: install  ## run the search of params.yaml to its report, or go on where it stopped
 	$(BIN)/memnas search --resume
 
@@ -49,7 +56,7 @@ deploy: install  ## start a Prefect server and a worker that runs memnas-search/
 undeploy:  ## stop what `make deploy` started
 	scripts/undeploy.sh
 
-test: install export benchmarks  ## run all tests, or ARGS="tests/core -k name"
+test: install export benchmarks ray  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
 	$(BIN)/pytest $(ARGS)
 
@@ -59,7 +66,7 @@ lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install export  ## mypy, strict
+types: install export ray  ## mypy, strict
 	$(BIN)/mypy
 
 contracts: install  ## which package may import which

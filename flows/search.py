@@ -25,13 +25,12 @@ from memnas_core.result_folder import Start
 from memnas_core.round_summary import completion
 from tasks.conclude import conclude
 from tasks.display import Display
-from tasks.places import training_places
 from tasks.prepare import prepare
 from tasks.round_steps import load_finished_rounds, register_winner
 from tasks.session import Search
 from tasks.tracking import Tracker
 from tasks.versioning import Versions
-from tasks.workers import Workers
+from tasks.worker_pool import open_workers
 
 
 @flow(name="memnas-search")
@@ -60,7 +59,7 @@ def memnas_search(
         last_words = stack.enter_context(ending_on_signals(farewell(params, plan.name, overrides or [])))
         stack.enter_context(folder.locked())
         display = stack.enter_context(Display())
-        workers = stack.enter_context(Workers(training_places(settings.execution, settings.training.device)))
+        workers = stack.enter_context(open_workers(settings))
         repository = Versions.open(store)
         dataset, info = prepare(settings, repository)
         check_budget(settings.network, settings.objective, Shape(*info.shape), len(info.classes))
@@ -72,7 +71,7 @@ def memnas_search(
             tracker.search(f"{plan.name} {begun:%Y-%m-%d %H:%M:%S}", flat(settings), {"folder": str(folder.path)})
         )
         run_id = str(flow_run.id)
-        last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id)]
+        last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id), workers.stop]
         run_rounds(search)
         conclude(search)
         for use in uses(best_row(search.rows, settings.objective).memory, settings.objective):

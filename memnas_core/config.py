@@ -45,6 +45,7 @@ Selection = Literal["controller", "random"]
 Aim = Literal["front", "score"]
 StartingWeights = Literal["base", "fresh"]
 Device = Literal["auto", "cpu", "cuda"]
+Runner = Literal["processes", "ray"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -244,14 +245,23 @@ class ExecutionSettings:
     """Where trainings run.
 
     Attributes:
-        workers: Worker processes, each with one torch thread; null: one per CPU core, or, where training runs on CUDA,
-            as many as the GPUs have room for, which are also the most.
+        runner: `processes` of this machine, or `ray`: a Ray cluster, which memnas starts on this machine or finds
+            elsewhere (`docs/ray.md`).
+        workers: Trainings at once, each with one torch thread; null: one per CPU core, or, where training runs on CUDA,
+            as many as the GPUs have room for, which are also the most. On Ray null is as many as the cluster has room
+            for, and more than that wait.
         gpu_fraction: Share of a GPU that one training takes, and of its memory at most; null: all of it. Every process
             needs some hundred megabytes on its GPU beside: four trainings fit better with 0.23 than with 0.25.
+        ray_address: Where the cluster is: `ray://HOST:10001` or `HOST:6379`, or `auto` on one of its machines; null:
+            one is started on this machine and ends with the search.
+        ray_cpus: CPUs of the cluster that Ray sets aside for one training.
     """
 
+    runner: Runner
     workers: PositiveInt | None
     gpu_fraction: Share | None
+    ray_address: Annotated[str, Field(min_length=1)] | None
+    ray_cpus: PositiveFloat
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed; and
-# requirements-export.lock and requirements-benchmarks.lock: the same with the extra `export` or `benchmarks`, which
-# are optional. Both fit into one environment.
+# requirements-export.lock, requirements-benchmarks.lock and requirements-ray.lock: the same with the extra `export`,
+# `benchmarks` or `ray`, which are optional. All fit into one environment.
 # Pins that still fit stay; `scripts/lock.sh --upgrade-package NAME` moves one, `--upgrade` all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,3 +23,5 @@ compile requirements.lock "$@"
 compile requirements-export.lock --extra export --constraints requirements.lock
 compile requirements-benchmarks.lock --extra benchmarks --constraints requirements.lock \
     --constraints requirements-export.lock
+compile requirements-ray.lock --extra ray --constraints requirements.lock --constraints requirements-export.lock \
+    --constraints requirements-benchmarks.lock

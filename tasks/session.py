@@ -23,7 +23,7 @@ from memnas_core.search import seed_contenders
 from tasks.display import Display
 from tasks.tracking import Tracker
 from tasks.versioning import Versions
-from tasks.workers import Workers
+from tasks.worker_pool import WorkerPool
 
 
 class Search:
@@ -39,7 +39,7 @@ class Search:
         folder: SearchFolder,
         dataset: Path,
         info: DatasetInfo,
-        workers: Workers,
+        workers: WorkerPool,
         tracker: Tracker,
         versions: Versions,
         display: Display,
@@ -135,11 +135,11 @@ class Search:
         return TrainingJob(
             architecture=architecture,
             arch_id=arch_id,
-            dataset=self.dataset,
+            dataset=self.dataset.absolute(),  # a worker on a cluster has a working directory of its own
             data_digest=self.info.digest,
             settings=self.settings.training,
             seed=candidate_seed(self.settings.search.seed, round_number, arch_id),
-            folder=self.folder.trainings,
+            folder=self.folder.trainings.absolute(),
         )
 
     def accept(self, rows: tuple[CandidateRow, ...]) -> None:

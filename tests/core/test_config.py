@@ -131,6 +131,8 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("data.dataset=folder", "data.folder: expected the path of the class folders, found null"),
         ("execution.gpu_fraction=0", "execution.gpu_fraction: expected a number above 0, found 0"),
         ("execution.gpu_fraction=2", "execution.gpu_fraction: expected a number of at most 1, found 2"),
+        ("execution.runner=dask", "execution.runner: expected 'processes' or 'ray', found \"dask\""),
+        ("execution.ray_cpus=0", "execution.ray_cpus: expected a number above 0, found 0"),
         ("store=''", 'store: expected a string that is not empty, found ""'),
     ],
 )
@@ -219,7 +221,8 @@ def test_dumped_settings_read_back_equal(path: Path, tmp_path: Path) -> None:
 
 def test_the_digest_knows_what_decides_a_result() -> None:
     digest = load_settings(PARAMS).result_digest()
-    for same in ("store=elsewhere", "execution.workers=7", "execution.gpu_fraction=0.5", "tracking.experiment=other"):
+    execution = ("execution.workers=7", "execution.gpu_fraction=0.5", "execution.runner=ray", "execution.ray_cpus=2")
+    for same in ("store=elsewhere", *execution, "tracking.experiment=other"):
         assert load_settings(PARAMS, [same]).result_digest() == digest
     deciding = [
         "search.seed=1",
