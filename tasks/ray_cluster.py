@@ -6,8 +6,10 @@ Ray is an optional package; this file and `tasks.ray_workers` are the only ones 
 import logging
 import math
 import os
+import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -85,10 +87,16 @@ def host_and_port(address: str) -> tuple[str, int]:
 def cluster_runner(execution: ExecutionSettings) -> "RayTaskRunner[object]":
     """Return the Prefect task runner that opens the cluster of the settings, or one on this machine that ends with it.
 
-    A cluster of this machine is reached from this machine alone, and shows no dashboard.
+    A cluster that is started is reached from this machine alone, by those who know its secret, and shows no dashboard.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported
-    from prefect_ray import RayTaskRunner
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if execution.ray_address is None:
+        os.environ |= {
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's word for listening on the loopback interface alone
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        }
+    from prefect_ray import RayTaskRunner  # Ray reads the environment when it is imported
 
     options: dict[str, object] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if execution.ray_address == "auto":  # Prefect's runner would start a cluster where it finds none
@@ -101,21 +109,31 @@ def cluster_runner(execution: ExecutionSettings) -> "RayTaskRunner[object]":
         "num_cpus": wanted,
         "object_store_memory": STORE_BYTES,
         "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
     }
     return RayTaskRunner(address="local", init_kwargs=options)
 
 
-def opened(runner: "RayTaskRunner[object]", address: str | None) -> "RayTaskRunner[object]":
-    """Open a runner's cluster.
+@contextmanager
+def open_cluster(execution: ExecutionSettings) -> Iterator["RayTaskRunner[object]"]:
+    """Give an open Prefect task runner; leaving the block ends the cluster if it was started for it.
 
     Raises:
-        InputError: There is none at the address.
+        InputError: There is no cluster at the address.
     """
+    runner = cluster_runner(execution)
+    import ray
+
+    was_connected = ray.is_initialized()  # by whoever runs us: then it stays so
     try:
-        return runner.__enter__()
+        runner.__enter__()
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_cluster(address or "this machine", error) from error
+        raise _no_cluster(execution.ray_address or "this machine", error) from error
+    try:
+        yield runner
+    finally:
+        runner.__exit__(None, None, None)
+        if not was_connected:
+            ray.shutdown()  # which the runner leaves out if the cluster is distant
 
 
 def training_share(execution: ExecutionSettings, device: Device, nodes: Sequence[Mapping[str, float]]) -> Share:

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from contextlib import ExitStack
 from contextvars import Context
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +28,7 @@ from memnas_core.config import Device, ExecutionSettings
 from memnas_core.errors import MemnasError
 from memnas_core.jobs import training_version
 from memnas_core.storage import storage_errors
-from tasks.ray_cluster import cluster_runner, living_nodes, no_room, opened, room, training_share
+from tasks.ray_cluster import living_nodes, no_room, open_cluster, room, training_share
 from tasks.workers import POLL_SECONDS, WorkerLostError
 
 if TYPE_CHECKING:
@@ -77,14 +78,16 @@ class RayWorkers:
             SettingsError: It has no room for a training.
             StorageError: The store cannot be written.
         """
-        with get_client(sync_client=True) as client:
-            self._prefect = str(client.api_url)  # of a server that Prefect may have started for this process alone
-        self._runner = opened(cluster_runner(execution), execution.ray_address)
+        # Prefect would send the context of the task that waits, with all of the search in it.
+        self._context = Context()
+        self._context.run(_name_server)
         self._changing = threading.Condition()
         self._is_stopped = False
         self._waiting = 0
         self._sign = store.absolute() / f".ray-{uuid.uuid4().hex}"
-        try:
+        self._places = threading.BoundedSemaphore(execution.workers) if execution.workers else None
+        with ExitStack() as stack:
+            self._runner = stack.enter_context(open_cluster(execution))
             nodes = living_nodes()
             self._share = training_share(execution, device, nodes)
             self.count = execution.workers or room(nodes, self._share)
@@ -93,10 +96,8 @@ class RayWorkers:
             with storage_errors(self._sign):
                 self._sign.parent.mkdir(parents=True, exist_ok=True)
                 self._sign.touch()
-        except BaseException:
-            self.stop()
-            raise
-        self._places = threading.BoundedSemaphore(execution.workers) if execution.workers else None
+            stack.callback(self._sign.unlink, missing_ok=True)
+            self._opened = stack.pop_all()
 
     def run(
         self, function: Callable[..., Result], *arguments: object, while_waiting: Callable[[], None] = lambda: None
@@ -127,6 +128,8 @@ class RayWorkers:
             self._waiting += 1
         try:
             for _ in range(NODE_LOSSES):
+                if self._is_stopped:
+                    raise CancelledError("the workers were stopped")
                 try:
                     return cast(Result, self._waited_for(self._submitted(function, arguments), while_waiting))
                 except (NodeDiedError, ObjectLostError) as error:
@@ -147,12 +150,10 @@ class RayWorkers:
         here = Surroundings(self._sign, training_version(), self._share.gpus)
 
         def submit() -> "PrefectRayFuture[Any]":
-            options = remote_options(num_cpus=self._share.cpus, num_gpus=self._share.gpus, max_retries=0)
-            with temporary_settings({PREFECT_API_URL: self._prefect}), options:
+            with remote_options(num_cpus=self._share.cpus, num_gpus=self._share.gpus, max_retries=0):
                 return self._runner.submit(call_on_ray, {"here": here, "function": function, "arguments": arguments})
 
-        # Prefect would send the context of the task that waits, with all of the search in it.
-        return Context().run(submit)
+        return self._context.copy().run(submit)
 
     def _waited_for(self, future: "PrefectRayFuture[Any]", while_waiting: Callable[[], None]) -> object:
         import ray
@@ -166,16 +167,12 @@ class RayWorkers:
 
     def stop(self) -> None:
         """End all that runs at once; a cluster that was started for the search ends too."""
-        import ray
-
         with self._changing:
             if self._is_stopped:
                 return
             self._is_stopped = True
             self._changing.wait_for(lambda: not self._waiting, timeout=LEAVING_SECONDS)
-        self._sign.unlink(missing_ok=True)
-        self._runner.__exit__(None, None, None)
-        ray.shutdown()  # the runner leaves the connection to a distant cluster open
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -184,6 +181,13 @@ class RayWorkers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _name_server() -> None:
+    """Tell Prefect's context where the server is; Prefect may have started one for this process alone."""
+    with get_client(sync_client=True) as client:
+        url = str(client.api_url)
+    temporary_settings({PREFECT_API_URL: url}).__enter__()  # as long as the context lives
 
 
 @task(cache_policy=NO_CACHE, name="on-ray", persist_result=False)
