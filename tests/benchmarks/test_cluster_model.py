@@ -77,7 +77,7 @@ def test_costs_come_from_the_rows() -> None:
         for part in Part
     ]
     costs = costs_of(rows(), overhead, 1000)
-    # Five parts by candidates; five by each of 8 trainings; the winner's export counts nowhere. A call: 300 ms, 75 of CPU.
+    # Five parts by candidates, five by each of 8 trainings, the winner's export nowhere. A call: 300 ms, 75 of CPU.
     assert costs == pytest.approx(Costs(round=4.0, training=0.5, begin=0.075, start=7.3))
 
 
