@@ -107,14 +107,9 @@ class Outcome(NamedTuple):
         return self.full / self.seconds
 
     @property
-    def bottleneck(self) -> str:
-        """What a round waits for most, in words."""
-        parts = {
-            "training: more GPUs help": self.full,
-            "too few candidates": self.idle,
-            "starting trainings": self.begun,
-            "serial parts": self.serial,
-        }
+    def loss(self) -> str:
+        """What costs a round most beside training, in words."""
+        parts = {"too few candidates": self.idle, "starting": self.begun, "serial parts": self.serial}
         return max(parts, key=lambda name: parts[name])
 
 
@@ -184,6 +179,23 @@ def plans() -> tuple[Plan, ...]:
     )
 
 
+def model_findings(costs: Costs) -> Iterator[str]:
+    """Yield what the model says of the paper's round, in sentences."""
+    full, halved, many, _ = plans()
+    words = []
+    for plan in (full, halved, many):
+        shown = [on(plan, gpus, costs) for gpus in GPUS]
+        gains = " and ".join(f"{shown[0].seconds / found.seconds:.0f}" for found in shown[1:])
+        words.append(f"{gains.replace(' and ', ', ', 1)} times ({plan.name})")
+    used = (full, halved, many)
+    halves = ", ".join(str(half_used(plan, costs)) for plan in used)
+    losses = ", ".join(dict.fromkeys(on(plan, GPUS[-1], costs).loss for plan in used))
+    yield (
+        "- **A model, no measurement: 8, 64 and 512 GPUs make a round of the paper's trainings faster** by "
+        f"{'; '.join(words)}. Half of the GPUs' time is lost from {halves} GPUs on; with 512 most of it to: {losses}."
+    )
+
+
 def model_lines(costs: Costs) -> Iterator[str]:
     """Yield what the model says, in Markdown."""
     yield (
@@ -195,15 +207,15 @@ def model_lines(costs: Costs) -> Iterator[str]:
         first, half = on(plan, 1, costs), half_used(plan, costs)
         yield ""
         yield f"**{plan.name[0].upper()}{plan.name[1:]}.** " + (
-            f"From {half} GPUs on they train less than half of the time; the round waits most for: "
-            f"{on(plan, half, costs).bottleneck}."
+            f"From {half} GPUs on they train less than half of the time; the rest is most of all: "
+            f"{on(plan, half, costs).loss}."
             if half is not None
             else "They train more than half of the time however many there are."
         )
         yield ""
         yield (
             "| GPUs | round, s | speed-up | GPUs train | seconds: training at full use | too few candidates | starting "
-            "| serial | waits most for |"
+            "| serial | most of what is lost |"
         )
         yield "|---:|---:|---:|---:|---:|---:|---:|---:|---|"
         for gpus in GPUS:
@@ -211,7 +223,7 @@ def model_lines(costs: Costs) -> Iterator[str]:
             yield (
                 f"| {gpus} | {found.seconds:,.1f} | {first.seconds / found.seconds:.1f} | {found.utilisation:.1%} | "
                 f"{found.full:,.1f} | {found.idle:,.1f} | {found.begun:,.1f} | {found.serial:,.1f} "
-                f"| {found.bottleneck} |"
+                f"| {found.loss} |"
             )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cluster_model import costs_of, model_lines, overhead_rows
+from benchmarks.cluster_model import costs_of, model_findings, model_lines, overhead_rows
 from benchmarks.page import with_tables
 from benchmarks.ray_report import EMPTY, FIRST, PROCESSES, RAY, TRAININGS, Row, findings, tables
 from flows.cli import ENVIRONMENT
@@ -117,7 +117,14 @@ def main(store: Path, rows: Path, page: Path | None, repeats: int, calls: int, i
     table = list(measured(job, calls, repeats))
     write_parquet(rows, Row, table)
     costs = costs_of(table, overhead_rows())
-    lines = [*findings(table), "", *circumstances(job, calls, repeats, load), "", *tables(table)]
+    lines = [
+        *findings(table),
+        *model_findings(costs),
+        "",
+        *circumstances(job, calls, repeats, load),
+        "",
+        *tables(table),
+    ]
     model = list(model_lines(costs))
     print("\n".join([*lines, "", *model]))
     if page is not None:

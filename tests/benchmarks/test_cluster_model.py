@@ -32,21 +32,21 @@ def test_makespan(gpus: int, begin: float, start: float, expected: float) -> Non
 
 
 @pytest.mark.parametrize(
-    ("gpus", "seconds", "full", "idle", "bottleneck"),
+    ("gpus", "seconds", "full", "idle", "loss"),
     [
         # The first rung's trainings take 1.5, 1.17, 0.83 and 0.5 s, the second's one takes 4 s; serial parts take 2 s.
-        (1, 10.0, 8.0, 0.0, "training: more GPUs help"),
-        (2, 8.0, 4.0, 2.0, "training: more GPUs help"),  # 2 s and 4 s
+        (1, 10.0, 8.0, 0.0, "serial parts"),
+        (2, 8.0, 4.0, 2.0, "too few candidates"),  # 2 s and 4 s: as much as serial parts, and named first
         (4, 7.5, 2.0, 3.5, "too few candidates"),  # 1.5 s and 4 s
         (100, 7.5, 0.08, 5.42, "too few candidates"),
     ],
 )
-def test_a_round(gpus: int, seconds: float, full: float, idle: float, bottleneck: str) -> None:
+def test_a_round(gpus: int, seconds: float, full: float, idle: float, loss: str) -> None:
     found = on(PLAN, gpus, SERIAL)
     assert found.seconds == pytest.approx(seconds)
     assert found[2:] == pytest.approx((full, idle, 0.0, 2.0))
     assert found.utilisation == pytest.approx(full / seconds)
-    assert found.bottleneck == bottleneck
+    assert found.loss == loss
 
 
 def test_parts_add_up() -> None:

@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster
 from tests.flows.conftest import MEMNAS, Place, Running
 from tests.flows.test_search_end_to_end import outcome
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).parents[2]
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
@@ -61,7 +61,7 @@ def test_stopped_and_resumed_on_a_cluster_of_its_own(
 ) -> None:
     """Ctrl-C ends all within five seconds; resumed, the tables are those of a search with processes."""
     running = place.start(*ON_RAY, environment=prefect_server)
-    running.wait_for_line("round 0:", seconds=150)
+    running.wait_for_line("round 0:", seconds=240)
     processes = [child for child in psutil.Process(running.process.pid).children(recursive=True) if of_ray(child)]
     assert len(processes) >= 4  # raylet, gcs_server and two workers at least
     listening = [link for child in processes for link in child.net_connections() if link.status == psutil.CONN_LISTEN]
@@ -84,7 +84,7 @@ def test_a_node_killed_in_a_round_changes_nothing(
 ) -> None:
     address = ("--set", f"execution.ray_address={cluster.address}")
     running = place.start(*ON_RAY, *address, environment=prefect_server | {"PYTHONPATH": str(ROOT)})
-    running.wait_for_line("1/2", seconds=150)  # of round 0's two trainings one has ended
+    running.wait_for_line("1/2", seconds=240)  # of round 0's two trainings one has ended
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     running.finish()
     assert outcome(place) == outcome(finished_search.place)
