@@ -94,6 +94,8 @@ def cluster_runner(execution: ExecutionSettings) -> "RayTaskRunner[object]":
         os.environ |= {
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's word for listening on the loopback interface alone
             "RAY_AUTH_MODE": "token",
+            # Else Ray ends several workers as soon as the machine is nearly full, whoever has filled it.
+            "RAY_memory_monitor_refresh_ms": "0",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
         }
     from prefect_ray import RayTaskRunner  # Ray reads the environment when it is imported
