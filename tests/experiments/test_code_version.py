@@ -21,7 +21,7 @@ WITHOUT_INFLUENCE = {
     *(f"memnas_core.{name}" for name in ("config", "environment", "errors", "records", "result_folder", "storage")),
     *(f"memnas_core.{name}" for name in ("network_files", "result_report", "report", "yaml_reader")),
     *(f"tasks.{name}" for name in ("display", "recording", "tracking", "tracking_store", "versioning")),
-    *(f"tasks.{name}" for name in ("places", "workers")),
+    *(f"tasks.{name}" for name in ("places", "ray_cluster", "ray_workers", "worker_pool", "workers")),
     *("flows.interrupt", "flows.start"),
 }
 
