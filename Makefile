@@ -13,9 +13,10 @@ export DO_NOT_TRACK := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
+export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install export benchmarks team search ui deploy undeploy serve unserve test check lint types contracts audit format \
-	lock clean
+.PHONY: help install export benchmarks ray team search ui deploy undeploy serve unserve test check lint types contracts \
+	audit format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +45,12 @@ team: .venv/.team  ## add to .venv what a team's services need (PostgreSQL, S3; 
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-team.lock
 	touch $@
 
+ray: .venv/.ray  ## add to .venv what `execution.runner: ray` needs (Ray, prefect-ray; about 250 MB)
+
+.venv/.ray: .venv/.installed requirements-ray.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-ray.lock
+	touch $@
+
 search: install  ## run the search of params.yaml to its report, or go on where it stopped
 	$(BIN)/memnas search --resume
 
@@ -65,7 +72,7 @@ unserve:  ## stop what `make serve` started
 audit: install  ## ask for known flaws in the pinned packages; needs the internet, or ARGS=--unanswered-is-fine
 	scripts/audit.sh $(ARGS)
 
-test: install export benchmarks team  ## run all tests, or ARGS="tests/core -k name"
+test: install export benchmarks ray team  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
 	scripts/audit.sh --install-only
 	$(BIN)/pytest $(ARGS)
@@ -76,7 +83,7 @@ lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install export  ## mypy, strict
+types: install export ray  ## mypy, strict
 	$(BIN)/mypy
 
 contracts: install  ## which package may import which

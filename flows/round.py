@@ -26,9 +26,9 @@ from tasks.round_steps import (
 )
 from tasks.session import Search
 
-# Threads only wait for worker processes. More threads than workers keep those busy while a finished candidate is
-# being recorded.
-WAITING_THREADS = 32
+# Threads only wait for workers, of which a cluster may have hundreds. More threads than workers keep those busy while a
+# finished candidate is being recorded. None begins before it has something to wait for.
+WAITING_THREADS = 1024
 
 
 def without_heartbeats() -> AbstractContextManager[Settings]:

@@ -27,7 +27,6 @@ from memnas_core.result_folder import Start
 from memnas_core.round_summary import completion
 from tasks.conclude import conclude
 from tasks.display import Display
-from tasks.places import training_places
 from tasks.prepare import prepare
 from tasks.pushing import Pushing
 from tasks.recording import publish_versions
@@ -36,7 +35,7 @@ from tasks.session import Search
 from tasks.tracking.tracker import Tracker
 from tasks.tracking_store import without_password
 from tasks.versioning import Versions
-from tasks.workers import Workers
+from tasks.worker_pool import open_workers
 
 LONGEST_MODEL_NAME = 200  # MLflow's column takes 256 characters
 _NOT_IN_MODEL_NAMES = str.maketrans("/:", "--")
@@ -68,7 +67,7 @@ def memnas_search(
         last_words = stack.enter_context(ending_on_signals(farewell(params, plan.name, overrides or [])))
         stack.enter_context(folder.locked())
         display = stack.enter_context(Display())
-        workers = stack.enter_context(Workers(training_places(settings.execution, settings.training.device)))
+        workers = stack.enter_context(open_workers(settings))
         workers.check(Limits.of(settings.execution))
         repository = Versions.open(store, settings.versioning.remote)
         dataset, info = prepare(settings, repository)
@@ -82,7 +81,7 @@ def memnas_search(
         search.pushing = stack.enter_context(Pushing(repository, partial(publish_versions, search), display.say))
         search.pushing.push(dataset)
         run_id = str(flow_run.id)
-        last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id)]
+        last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id), workers.stop]
         run_rounds(search)
         conclude(search)
         for use in uses(best_row(search.rows, settings.objective).memory, settings.objective):

@@ -14,8 +14,8 @@ from memnas_core.grow_trim import seed_architecture
 from memnas_core.result_checks import damage
 from memnas_core.result_folder import SearchFolder
 from memnas_core.settings_file import load_settings
-from tasks.places import training_places
 from tasks.tracking_store import check_reachable
+from tasks.worker_pool import check_workers
 
 LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
 
@@ -63,7 +63,7 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
     folder.check(settings, resume)
     is_finished = folder.is_finished and damage(folder) is None
     if not is_finished:  # a finished search needs no images, device or server any more
-        training_places(settings.execution, settings.training.device)
+        check_workers(settings)
         check_source(settings.data)
         if settings.tracking.uri is not None:
             check_reachable(settings.tracking.uri)

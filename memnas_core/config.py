@@ -52,6 +52,7 @@ Selection = Literal["controller", "random"]
 Aim = Literal["front", "score"]
 StartingWeights = Literal["base", "fresh"]
 Device = Literal["auto", "cpu", "cuda"]
+Runner = Literal["processes", "ray"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -251,20 +252,29 @@ class ExecutionSettings:
     """Where trainings run, and what one may take; one that takes more is recorded as failed and the search goes on.
 
     Attributes:
-        workers: Worker processes, each with one torch thread; null: one per CPU core, or, where training runs on CUDA,
-            as many as the GPUs have room for, which are also the most.
+        runner: `processes` of this machine, or `ray`: a Ray cluster, which memnas starts on this machine or finds
+            elsewhere (`docs/ray.md`).
+        workers: Trainings at once, each with one torch thread; null: one per CPU core, or, where training runs on CUDA,
+            as many as the GPUs have room for, which are also the most. On Ray null is as many as the cluster has room
+            for, and more than that wait.
         gpu_fraction: Share of a GPU that one training takes, and of its memory at most; null: all of it. Every process
             needs some hundred megabytes on its GPU beside: four trainings fit better with 0.23 than with 0.25.
         memory_limit_bytes: Memory that a training may take; null: no limit. On a CPU it is all that its worker process
             holds, some 400 MB before it trains; libraries and prepared images, which workers share, are not counted
             (docs/limits.md). On CUDA it is what torch takes of the GPU.
         training_seconds: Wall time that a training may take, the retraining at the end too; null: no limit.
+        ray_address: Where the cluster is: `ray://HOST:10001` or `HOST:6379`, or `auto` on one of its machines; null:
+            one is started on this machine and ends with the search.
+        ray_cpus: CPUs of the cluster that Ray sets aside for one training.
     """
 
+    runner: Runner
     workers: PositiveInt | None
     gpu_fraction: Share | None
     memory_limit_bytes: PositiveInt | None
     training_seconds: PositiveFloat | None
+    ray_address: Annotated[str, Field(min_length=1)] | None
+    ray_cpus: PositiveFloat
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

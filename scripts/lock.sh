@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed; and
-# requirements-export.lock, requirements-benchmarks.lock and requirements-team.lock: the same with the extra `export`,
-# `benchmarks` or `team`, which are optional. All fit into one environment. requirements-audit.lock is the environment of
-# `make audit`.
+# requirements-export.lock, requirements-benchmarks.lock, requirements-team.lock and requirements-ray.lock: the same with
+# the extra `export`, `benchmarks`, `team` or `ray`, which are optional. All fit into one environment.
+# requirements-audit.lock is the environment of `make audit`.
 # Pins that still fit stay; `scripts/lock.sh --upgrade-package NAME` moves one, `--upgrade` all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,4 +31,6 @@ compile requirements-benchmarks.lock --extra benchmarks --constraints requiremen
     --constraints requirements-export.lock
 compile requirements-team.lock --extra team --extra team-trial --constraints requirements.lock \
     --constraints requirements-export.lock --constraints requirements-benchmarks.lock
+compile requirements-ray.lock --extra ray --constraints requirements.lock --constraints requirements-export.lock \
+    --constraints requirements-benchmarks.lock --constraints requirements-team.lock
 resolve requirements-audit.lock --group audit

@@ -41,9 +41,8 @@ def conclude(search: Search) -> None:
         f"from a Pareto front of {len(front)}."
     )
     training, record, epochs = _final_training(search, row)
-    accuracy = search.workers.run(
-        test_accuracy, architecture, trained_weights(training), search.dataset, search.settings.training
-    )
+    weights, data = trained_weights(training).absolute(), search.dataset.absolute()
+    accuracy = search.workers.run(test_accuracy, architecture, weights, data, search.settings.training)
     assert record.validation_accuracy is not None, "only trained networks are chosen"
     chosen = Chosen(row.arch_id, row.round, record.validation_accuracy, accuracy, epochs, time.time())
     folder.write_front(front)

@@ -25,7 +25,7 @@ from tasks.display import Display
 from tasks.pushing import Pushing
 from tasks.tracking.tracker import Tracker
 from tasks.versioning import Versions
-from tasks.workers import Workers
+from tasks.worker_pool import WorkerPool
 
 
 class Search:
@@ -41,7 +41,7 @@ class Search:
         folder: SearchFolder,
         dataset: Path,
         info: DatasetInfo,
-        workers: Workers,
+        workers: WorkerPool,
         tracker: Tracker,
         versions: Versions,
         display: Display,
@@ -145,11 +145,11 @@ class Search:
         return TrainingJob(
             architecture=architecture,
             arch_id=arch_id,
-            dataset=self.dataset,
+            dataset=self.dataset.absolute(),  # a worker on a cluster has a working directory of its own
             data_digest=self.info.digest,
             settings=self.settings.training,
             seed=candidate_seed(self.settings.search.seed, round_number, arch_id),
-            folder=self.folder.trainings,
+            folder=self.folder.trainings.absolute(),
             limits=Limits.of(self.settings.execution),
         )
 

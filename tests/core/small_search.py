@@ -56,7 +56,8 @@ training: {epochs: 20, batch_size: 64, learning_rate: 0.05, momentum: 0.9, weigh
            precision: auto}
 controller: {version: improved, target: accuracy, embedding_size: 8, hidden_size: 8, epochs: 5, learning_rate: 0.003}
 final: {epochs: 60}
-execution: {workers: null, gpu_fraction: null, memory_limit_bytes: null, training_seconds: null}
+execution: {runner: processes, workers: null, gpu_fraction: null, memory_limit_bytes: null,
+            training_seconds: null, ray_address: null, ray_cpus: 1.0}
 tracking: {uri: null, experiment: memnas}
 versioning: {remote: null}
 """

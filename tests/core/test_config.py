@@ -138,6 +138,8 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         ("execution.training_seconds=0", "execution.training_seconds: expected a number above 0, found 0"),
         ("execution.gpu_fraction=2", "execution.gpu_fraction: expected a number of at most 1, found 2"),
         ("store=''", 'store: expected a path that is not empty and has no zero bytes, found ""'),
+        ("execution.runner=dask", "execution.runner: expected 'processes' or 'ray', found \"dask\""),
+        ("execution.ray_cpus=0", "execution.ray_cpus: expected a number above 0, found 0"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_the_dotted_key(override: str, message: str) -> None:
@@ -231,6 +233,8 @@ def test_the_digest_knows_what_decides_a_result() -> None:
         "execution.gpu_fraction=0.5",
         "execution.memory_limit_bytes=1000000000",
         "execution.training_seconds=9.5",
+        "execution.runner=ray",
+        "execution.ray_cpus=2",
         "tracking.experiment=other",
         "versioning.remote=s3://bucket/path",
     ):

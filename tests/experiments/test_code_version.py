@@ -25,7 +25,7 @@ WITHOUT_INFLUENCE = {
     ),
     *(f"tasks.{name}" for name in ("display", "recording", "tracking_store", "versioning")),
     *(f"tasks.tracking.{name}" for name in ("candidate_log", "errors", "models", "runs", "table", "tracker", "ui")),
-    *(f"tasks.{name}" for name in ("places", "watch", "workers")),
+    *(f"tasks.{name}" for name in ("places", "ray_cluster", "ray_workers", "watch", "worker_pool", "workers")),
     *("flows.interrupt", "flows.start"),
 }
 

@@ -62,7 +62,8 @@ training: {epochs: 2, batch_size: 32, learning_rate: 0.05, momentum: 0.9, weight
            precision: auto}
 controller: {version: improved, target: accuracy, embedding_size: 16, hidden_size: 16, epochs: 10, learning_rate: 0.003}
 final: {epochs: 3}
-execution: {workers: 1, gpu_fraction: null, memory_limit_bytes: null, training_seconds: null}
+execution: {runner: processes, workers: 1, gpu_fraction: null, memory_limit_bytes: null,
+            training_seconds: null, ray_address: null, ray_cpus: 1.0}
 tracking: {uri: null, experiment: results}
 versioning: {remote: null}
 """

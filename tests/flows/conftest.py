@@ -36,7 +36,8 @@ training: {{epochs: 12, batch_size: 32, learning_rate: 0.05, momentum: 0.9, weig
 controller: {{version: improved, target: accuracy, embedding_size: 16, hidden_size: 16, epochs: 10,
              learning_rate: 0.003}}
 final: {{epochs: 12}}
-execution: {{workers: 2, gpu_fraction: null, memory_limit_bytes: null, training_seconds: null}}
+execution: {{runner: processes, workers: 2, gpu_fraction: null, memory_limit_bytes: null,
+            training_seconds: null, ray_address: null, ray_cpus: 1.0}}
 tracking: {{uri: null, experiment: memnas}}
 versioning: {{remote: null}}
 """

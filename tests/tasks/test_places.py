@@ -56,7 +56,15 @@ def test_a_place_for_each_core() -> None:
 
 
 def test_the_device_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = ExecutionSettings(workers=None, gpu_fraction=0.5, memory_limit_bytes=None, training_seconds=None)
+    settings = ExecutionSettings(
+        runner="processes",
+        workers=None,
+        gpu_fraction=0.5,
+        memory_limit_bytes=None,
+        training_seconds=None,
+        ray_address=None,
+        ray_cpus=1.0,
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     expected = (Place(0, 0.5), Place(1, 0.5)) * 2

@@ -1,0 +1,229 @@
+"""Workers on a Ray cluster, through prefect-ray: each call is a Prefect task that Ray runs on one of its nodes.
+
+Prefect's runner for Ray is opened once for the whole search, for a start takes seconds. As with processes, the tasks
+of a round wait in threads for what runs here, so that a round is the same with either.
+
+A node sees the same store at the same path; job and record, a few kilobytes, go through Ray. The loss of a node is
+never a candidate's fault: its trainings begin again on another. Of a lost worker on a living node that is not known.
+"""
+
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import ExitStack
+from contextvars import Context
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from prefect import get_client, task
+from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from memnas_core.config import Device, ExecutionSettings
+from memnas_core.errors import MemnasError
+from memnas_core.jobs import training_version
+from memnas_core.storage import storage_errors
+from tasks.ray_cluster import living_nodes, no_room, open_cluster, room, training_share
+from tasks.workers import POLL_SECONDS, WorkerLostError
+
+if TYPE_CHECKING:
+    from prefect_ray.task_runners import PrefectRayFuture
+
+NODE_LOSSES = 20
+"""Times that a call begins again because its node died; more says that the cluster is broken."""
+
+LEAVING_SECONDS = 1.0
+"""Given to threads that wait for Ray to leave it, before it is closed."""
+
+Result = TypeVar("Result")
+
+
+class NodeError(MemnasError):
+    """A node of the cluster does not see what the search sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker must find where it runs.
+
+    Attributes:
+        sign: A file in the store that the search has made.
+        version: Of the code that trains.
+        gpu_share: Share of a GPU that it has, and of its memory at most; 0: it trains on the CPU.
+    """
+
+    sign: Path
+    version: str
+    gpu_share: float
+
+
+class RayWorkers:
+    """Workers on the nodes of a Ray cluster."""
+
+    def __init__(self, execution: ExecutionSettings, device: Device, store: Path) -> None:
+        """Open the cluster.
+
+        Args:
+            execution: Which cluster, and what a training takes of it.
+            device: Where trainings run.
+            store: Folder that every node sees at the same path.
+
+        Raises:
+            InputError: There is no cluster at the address.
+            SettingsError: It has no room for a training.
+            StorageError: The store cannot be written.
+        """
+        # Prefect would send the context of the task that waits, with all of the search in it.
+        self._context = Context()
+        self._context.run(_name_server)
+        self._changing = threading.Condition()
+        self._is_stopped = False
+        self._waiting = 0
+        self._sign = store.absolute() / f".ray-{uuid.uuid4().hex}"
+        self._places = threading.BoundedSemaphore(execution.workers) if execution.workers else None
+        with ExitStack() as stack:
+            self._runner = stack.enter_context(open_cluster(execution))
+            nodes = living_nodes()
+            self._share = training_share(execution, device, nodes)
+            self.count = execution.workers or room(nodes, self._share)
+            if not self.count:
+                raise no_room(execution, self._share, nodes)
+            with storage_errors(self._sign):
+                self._sign.parent.mkdir(parents=True, exist_ok=True)
+                self._sign.touch()
+            stack.callback(self._sign.unlink, missing_ok=True)
+            self._opened = stack.pop_all()
+
+    def run(
+        self, function: Callable[..., Result], *arguments: object, while_waiting: Callable[[], None] = lambda: None
+    ) -> Result:
+        """Call a function on a node, as soon as one has room, and wait for its result.
+
+        Args:
+            function: A module's function; it and its arguments are pickled.
+            arguments: What it is given.
+            while_waiting: Called a few times a second while it waits or runs.
+
+        Raises:
+            WorkerLostError: The worker died (killed, or out of its node's memory).
+            NodeError: A node does not see the store, or has other code.
+            CancelledError: The workers were stopped.
+        """
+        if self._places is None:
+            return self._run(function, arguments, while_waiting)
+        with self._places:
+            return self._run(function, arguments, while_waiting)
+
+    def _run(
+        self, function: Callable[..., Result], arguments: tuple[object, ...], while_waiting: Callable[[], None]
+    ) -> Result:
+        from ray.exceptions import NodeDiedError, ObjectLostError, RayError
+
+        with self._changing:
+            self._waiting += 1
+        try:
+            for _ in range(NODE_LOSSES):
+                if self._is_stopped:
+                    raise CancelledError("the workers were stopped")
+                try:
+                    return cast(Result, self._waited_for(self._submitted(function, arguments), while_waiting))
+                except (NodeDiedError, ObjectLostError) as error:
+                    loss = error
+            raise WorkerLostError(f"{NODE_LOSSES} nodes died, one after the other: {_first_line(loss)}") from loss
+        except RayError as error:
+            if self._is_stopped:
+                raise CancelledError("the workers were stopped") from None
+            raise WorkerLostError(f"the worker on Ray died: {_first_line(error)}") from error
+        finally:
+            with self._changing:
+                self._waiting -= 1
+                self._changing.notify_all()
+
+    def _submitted(self, function: Callable[..., Any], arguments: tuple[object, ...]) -> "PrefectRayFuture[Any]":
+        from prefect_ray.context import remote_options
+
+        here = Surroundings(self._sign, training_version(), self._share.gpus)
+
+        def submit() -> "PrefectRayFuture[Any]":
+            with remote_options(num_cpus=self._share.cpus, num_gpus=self._share.gpus, max_retries=0):
+                return self._runner.submit(call_on_ray, {"here": here, "function": function, "arguments": arguments})
+
+        return self._context.copy().run(submit)
+
+    def _waited_for(self, future: "PrefectRayFuture[Any]", while_waiting: Callable[[], None]) -> object:
+        import ray
+
+        while not self._is_stopped:
+            done, _ = ray.wait([future.wrapped_future], timeout=POLL_SECONDS)
+            if done:
+                return future.result()
+            while_waiting()
+        raise CancelledError("the workers were stopped")
+
+    def stop(self) -> None:
+        """End all that runs at once; a cluster that was started for the search ends too."""
+        with self._changing:
+            if self._is_stopped:
+                return
+            self._is_stopped = True
+            self._changing.wait_for(lambda: not self._waiting, timeout=LEAVING_SECONDS)
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _name_server() -> None:
+    """Tell Prefect's context where the server is; Prefect may have started one for this process alone."""
+    with get_client(sync_client=True) as client:
+        url = str(client.api_url)
+    temporary_settings({PREFECT_API_URL: url}).__enter__()  # as long as the context lives
+
+
+@task(cache_policy=NO_CACHE, name="on-ray", persist_result=False)
+def call_on_ray(here: Surroundings, function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
+    """Call a function on a node that sees what the search sees."""
+    _check(here)
+    _begin_process(here.gpu_share)
+    return function(*arguments)
+
+
+def _check(here: Surroundings) -> None:
+    if not here.sign.is_file():
+        raise NodeError(
+            f"node {os.uname().nodename}: expected the store at {here.sign.parent}, as where the search runs, found "
+            "none or another; mount one store at the same path on every node (docs/ray.md)"
+        )
+    if training_version() != here.version:
+        raise NodeError(
+            f"node {os.uname().nodename}: expected the code that the search runs ({here.version}), found another "
+            f"version ({training_version()}) in {Path(__file__).parents[1]}; install the same memnas and torch on "
+            "every node"
+        )
+
+
+@cache
+def _begin_process(gpu_share: float) -> None:
+    """Make a process of Ray's one that trains; a process keeps what it was given."""
+    import torch
+
+    from memnas_core.training import prepare_process
+
+    prepare_process()
+    if gpu_share > 0:  # Ray shows a process its own GPU alone, and starts another process for the next training
+        torch.cuda.set_per_process_memory_fraction(gpu_share, 0)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,67 @@
+"""What a search needs of those that train for it, and who they are: processes of this machine, or a Ray cluster."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from memnas_core.config import Settings
+from tasks.places import training_places
+from tasks.workers import Workers
+
+Result = TypeVar("Result")
+
+
+class WorkerPool(Protocol):
+    """Runs functions elsewhere, one at a time in each of its workers. Threads may share it."""
+
+    @property
+    def count(self) -> int:
+        """How many workers there are when the search begins; a cluster may grow and shrink."""
+
+    def run(
+        self, function: Callable[..., Result], *arguments: object, while_waiting: Callable[[], None] = lambda: None
+    ) -> Result:
+        """Call a function in a worker, as soon as one is idle, and wait for its result.
+
+        Args:
+            function: A module's function; it and its arguments are pickled.
+            arguments: What it is given.
+            while_waiting: Called a few times a second while it runs.
+
+        Raises:
+            WorkerLostError: The worker died.
+            CancelledError: The workers were stopped.
+        """
+
+    def stop(self) -> None:
+        """End all that runs, at once."""
+
+
+def check_workers(settings: Settings) -> None:
+    """Check within seconds that a search can have its workers, without starting any.
+
+    Raises:
+        SettingsError: The machine has no such device, too few GPUs for the workers that are wanted, or no Ray.
+        InputError: No Ray cluster answers.
+    """
+    if settings.execution.runner == "ray":
+        from tasks.ray_cluster import check_cluster
+
+        check_cluster(settings.execution.ray_address)
+    else:
+        training_places(settings.execution, settings.training.device)
+
+
+def open_workers(settings: Settings) -> "AbstractContextManager[WorkerPool]":
+    """Return the workers that the settings name; leaving the block ends them.
+
+    Raises:
+        SettingsError: As `check_workers`, or the cluster has no room for a training.
+        InputError: No Ray cluster answers.
+    """
+    if settings.execution.runner == "ray":
+        from tasks.ray_workers import RayWorkers
+
+        return RayWorkers(settings.execution, settings.training.device, Path(settings.store))
+    return Workers(training_places(settings.execution, settings.training.device))

@@ -1,0 +1,194 @@
+"""Workers on a real Ray cluster of three nodes on this machine: a head without CPUs, and two of one CPU each."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+from ray.cluster_utils import Cluster
+
+from memnas_core.config import ExecutionSettings
+from memnas_core.errors import RecordError, SettingsError
+from tasks import ray_workers
+from tasks.ray_workers import NodeError, RayWorkers
+from tasks.workers import WorkerLostError
+
+pytestmark = pytest.mark.timeout(180)
+
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # nodes import what this process does
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        cluster = Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "include_dashboard": False})
+        try:
+            for _ in range(2):
+                cluster.add_node(**NODE)
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+
+def settings(address: str | None, workers: int | None = None, cpus: float = 1.0) -> ExecutionSettings:
+    return ExecutionSettings("ray", workers, None, ray_address=address, ray_cpus=cpus)
+
+
+@pytest.fixture(scope="module")
+def workers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayWorkers]:
+    with RayWorkers(settings(cluster.address), "cpu", tmp_path_factory.mktemp("store")) as pool:
+        yield pool
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+# What the workers run; they import this module.
+
+
+def node() -> str:
+    return ray.get_runtime_context().get_node_id()
+
+
+def tell_and_sleep(path: Path, seconds: float) -> str:
+    """Write the worker's id and its node's, then sleep; a second call for the same path sleeps no more."""
+    began_before = path.exists()
+    path.with_suffix(".part").write_text(f"{os.getpid()} {node()}")
+    path.with_suffix(".part").rename(path)
+    time.sleep(0 if began_before else seconds)
+    return node()
+
+
+def fail() -> None:
+    raise RecordError("data: expected images, found none")
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
+    started = time.monotonic()
+    while not happened():
+        assert time.monotonic() - started < seconds, "it did not happen"
+        time.sleep(0.02)
+
+
+def told(path: Path) -> tuple[int, str]:
+    wait_until(path.exists)
+    pid, node_id = path.read_text().split()
+    return int(pid), node_id
+
+
+def test_as_many_run_at_once_as_the_nodes_have_room_for(
+    workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    assert workers.count == 2
+    jobs = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 2.0) for name in "ab"]
+    nodes = {told(tmp_path / name)[1] for name in "ab"}
+    assert not any(job.done() for job in jobs)
+    assert {job.result() for job in jobs} == nodes
+    assert len(nodes) == 2
+    more = [threads.submit(workers.run, pow, 2, number) for number in range(6)]
+    assert [job.result() for job in more] == [1, 2, 4, 8, 16, 32]
+
+
+def test_a_worker_trains_as_processes_do(workers: RayWorkers) -> None:
+    assert workers.run(torch.get_num_threads) == 1
+    assert workers.run(torch.are_deterministic_algorithms_enabled) is True
+
+
+def test_an_error_of_the_job_is_its_caller_s(workers: RayWorkers) -> None:
+    with pytest.raises(RecordError, match="expected images, found none"):
+        workers.run(fail)
+    assert workers.run(abs, -3) == 3
+
+
+def test_the_caller_may_look_around_while_it_waits(workers: RayWorkers) -> None:
+    looks: list[float] = []
+    workers.run(time.sleep, 0.6, while_waiting=lambda: looks.append(time.monotonic()))
+    assert len(looks) >= 3
+
+
+def test_a_killed_worker_costs_its_own_job_only(
+    workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    doomed = threads.submit(workers.run, tell_and_sleep, tmp_path / "doomed", 60)
+    other = threads.submit(workers.run, tell_and_sleep, tmp_path / "other", 2.0)
+    (killed, _), (_, spared) = told(tmp_path / "doomed"), told(tmp_path / "other")
+    os.kill(killed, signal.SIGKILL)
+    with pytest.raises(WorkerLostError, match="the worker on Ray died: The worker died unexpectedly"):
+        doomed.result(timeout=60)
+    assert other.result(timeout=60) == spared
+    assert workers.run(os.getpid) != killed
+
+
+def test_a_node_without_the_store_is_named(workers: RayWorkers) -> None:
+    workers._sign.unlink()
+    try:
+        with pytest.raises(NodeError, match=rf"expected the store at {workers._sign.parent}.*docs/ray.md"):
+            workers.run(abs, -3)
+    finally:
+        workers._sign.touch()
+
+
+def test_a_node_with_other_code_is_named(workers: RayWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_workers, "training_version", lambda: "of another code")
+    with pytest.raises(NodeError, match=r"expected the code that the search runs \(of another code\), found another"):
+        workers.run(abs, -3)
+
+
+def test_a_training_that_fits_on_no_node(cluster: Cluster, workers: RayWorkers, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="expected a node with 2 CPUs and 0 GPUs, which one training takes"):
+        RayWorkers(settings(cluster.address, cpus=2.0), "cpu", tmp_path)
+    assert workers.run(abs, -3) == 3  # whose connection it was stays
+
+
+def test_no_more_at_once_than_the_settings_say(
+    cluster: Cluster, workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    with RayWorkers(settings(cluster.address, workers=1), "cpu", tmp_path) as one:
+        assert one.count == 1
+        jobs = [threads.submit(one.run, tell_and_sleep, tmp_path / name, 1.0) for name in "ab"]
+        wait_until(lambda: any((tmp_path / name).exists() for name in "ab"))
+        time.sleep(0.5)
+        assert not all((tmp_path / name).exists() for name in "ab")
+        assert len({job.result() for job in jobs}) >= 1
+    assert workers.run(abs, -3) == 3
+
+
+def test_a_killed_node_costs_no_job(
+    cluster: Cluster, workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    """Last but one: the cluster is smaller then. Both jobs end, though one of them ran on the node that was killed."""
+    jobs = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 5.0) for name in "ab"]
+    nodes = {told(tmp_path / name)[1]: tmp_path / name for name in "ab"}
+    assert len(nodes) == 2
+    victim = next(node for node in cluster.worker_nodes if node.node_id == min(nodes))
+    cluster.remove_node(victim, allow_graceful=False)
+    assert {job.result(timeout=90) for job in jobs} == {max(nodes)}
+    assert told(nodes[min(nodes)])[1] == max(nodes)
+
+
+def test_stop_ends_those_who_wait(cluster: Cluster, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    pool = RayWorkers(settings(cluster.address), "cpu", tmp_path)
+    running = threads.submit(pool.run, tell_and_sleep, tmp_path / "running", 60)
+    waiting = threads.submit(pool.run, tell_and_sleep, tmp_path / "waiting", 60)
+    wait_until((tmp_path / "running").exists)
+    started = time.monotonic()
+    pool.stop()
+    assert time.monotonic() - started < 3
+    for job in (running, waiting):
+        with pytest.raises(CancelledError):
+            job.result(timeout=5)
+    assert not (tmp_path / "waiting").exists()
+    assert not list(tmp_path.glob(".ray-*"))
+    with pytest.raises(CancelledError):
+        pool.run(abs, -3)
