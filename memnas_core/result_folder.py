@@ -68,6 +68,17 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class _StartFile(Start):
+    """The content of `start.json`.
+
+    Attributes:
+        settings: Digest of what the search was told; null in those of earlier versions.
+    """
+
+    settings: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """The network that a search hands over: the content of `chosen.json`.
 
@@ -210,10 +221,9 @@ class SearchFolder:
     def _settings_digest(self) -> str | None:
         """Return the digest of what the search was told; None where it is not known."""
         try:
-            found = _read_json(self._start).get("settings")
+            return self._read_start().settings
         except RecordError:
             return None
-        return found if isinstance(found, str) else None
 
     def _mend(self, settings: Settings, start: Start) -> None:
         """Write `settings.yaml` or `start.json` again if damaged: each is known from what the search is told now."""
@@ -236,7 +246,11 @@ class SearchFolder:
         Raises:
             RecordError: `start.json` is missing or damaged.
         """
-        return _read(self._start, Start, "what a search began with")
+        found = self._read_start()
+        return Start(found.dataset, found.versions, found.machine, found.started)
+
+    def _read_start(self) -> "_StartFile":
+        return _read(self._start, _StartFile, "what a search began with")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -27,8 +27,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from memnas_core.config import Device, ExecutionSettings
 from memnas_core.errors import MemnasError
 from memnas_core.jobs import training_version
+from memnas_core.limits import NO_LIMITS, Limits
+from memnas_core.memory_guard import held_bytes
 from memnas_core.storage import storage_errors
 from tasks.ray_cluster import living_nodes, no_room, open_cluster, room, training_share
+from tasks.watch import LimitError, Watch, check_limit
 from tasks.workers import POLL_SECONDS, WorkerLostError
 
 if TYPE_CHECKING:
@@ -55,11 +58,13 @@ class Surroundings:
         sign: A file in the store that the search has made.
         version: Of the code that trains.
         gpu_share: Share of a GPU that it has, and of its memory at most; 0: it trains on the CPU.
+        begun: Made when the call begins; None: nobody asks.
     """
 
     sign: Path
     version: str
     gpu_share: float
+    begun: Path | None
 
 
 class RayWorkers:
@@ -100,27 +105,49 @@ class RayWorkers:
             self._opened = stack.pop_all()
 
     def run(
-        self, function: Callable[..., Result], *arguments: object, while_waiting: Callable[[], None] = lambda: None
+        self,
+        function: Callable[..., Result],
+        *arguments: object,
+        limits: Limits = NO_LIMITS,
+        is_last: Callable[[Result], bool] = lambda _result: False,  # noqa: ARG002
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> Result:
         """Call a function on a node, as soon as one has room, and wait for its result.
 
         Args:
             function: A module's function; it and its arguments are pickled.
             arguments: What it is given.
+            limits: What the call may take. Its time counts from where it begins on a node. Its memory is for the
+                function to guard; under a limit on that every call has a process of its own.
+            is_last: Not needed, for that reason.
             while_waiting: Called a few times a second while it waits or runs.
 
         Raises:
             WorkerLostError: The worker died (killed, or out of its node's memory).
+            LimitError: The call took too long and was ended.
             NodeError: A node does not see the store, or has other code.
             CancelledError: The workers were stopped.
         """
         if self._places is None:
-            return self._run(function, arguments, while_waiting)
+            return self._run(function, arguments, limits, while_waiting)
         with self._places:
-            return self._run(function, arguments, while_waiting)
+            return self._run(function, arguments, limits, while_waiting)
+
+    def check(self, limits: Limits) -> None:
+        """See that a call's limits leave it something.
+
+        Raises:
+            SettingsError: A worker holds more before it trains.
+        """
+        if limits.memory_bytes is not None and not self._share.gpus:
+            check_limit(limits.memory_bytes, self.run(held_bytes, limits=limits))
 
     def _run(
-        self, function: Callable[..., Result], arguments: tuple[object, ...], while_waiting: Callable[[], None]
+        self,
+        function: Callable[..., Result],
+        arguments: tuple[object, ...],
+        limits: Limits,
+        while_waiting: Callable[[], None],
     ) -> Result:
         from ray.exceptions import NodeDiedError, ObjectLostError, RayError
 
@@ -131,7 +158,7 @@ class RayWorkers:
                 if self._is_stopped:
                     raise CancelledError("the workers were stopped")
                 try:
-                    return cast(Result, self._waited_for(self._submitted(function, arguments), while_waiting))
+                    return cast(Result, self._call(function, arguments, limits, while_waiting))
                 except (NodeDiedError, ObjectLostError) as error:
                     loss = error
             raise WorkerLostError(f"{NODE_LOSSES} nodes died, one after the other: {_first_line(loss)}") from loss
@@ -144,18 +171,38 @@ class RayWorkers:
                 self._waiting -= 1
                 self._changing.notify_all()
 
-    def _submitted(self, function: Callable[..., Any], arguments: tuple[object, ...]) -> "PrefectRayFuture[Any]":
+    def _call(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[object, ...],
+        limits: Limits,
+        while_waiting: Callable[[], None],
+    ) -> object:
+        begun = _Begun(self._sign.with_name(f"{self._sign.name}-{uuid.uuid4().hex}"))
+        watch = Watch(begun, limits, guards_memory=False)
+        try:
+            return self._waited_for(self._submitted(function, arguments, limits, begun), watch, while_waiting)
+        finally:
+            begun.mark.unlink(missing_ok=True)
+
+    def _submitted(
+        self, function: Callable[..., Any], arguments: tuple[object, ...], limits: Limits, begun: "_Begun"
+    ) -> "PrefectRayFuture[Any]":
         from prefect_ray.context import remote_options
 
-        here = Surroundings(self._sign, training_version(), self._share.gpus)
+        mark = begun.mark if limits.seconds is not None else None
+        here = Surroundings(self._sign, training_version(), self._share.gpus, mark)
+        options: dict[str, Any] = {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus, "max_retries": 0}
+        if limits.memory_bytes is not None:
+            options["max_calls"] = 1  # one that was out of memory is unfit for another call
 
         def submit() -> "PrefectRayFuture[Any]":
-            with remote_options(num_cpus=self._share.cpus, num_gpus=self._share.gpus, max_retries=0):
+            with remote_options(**options):
                 return self._runner.submit(call_on_ray, {"here": here, "function": function, "arguments": arguments})
 
         return self._context.copy().run(submit)
 
-    def _waited_for(self, future: "PrefectRayFuture[Any]", while_waiting: Callable[[], None]) -> object:
+    def _waited_for(self, future: "PrefectRayFuture[Any]", watch: Watch, while_waiting: Callable[[], None]) -> object:
         import ray
 
         while not self._is_stopped:
@@ -163,6 +210,11 @@ class RayWorkers:
             if done:
                 return future.result()
             while_waiting()
+            try:
+                watch.look()
+            except LimitError:
+                ray.cancel(future.wrapped_future, force=True)
+                raise
         raise CancelledError("the workers were stopped")
 
     def stop(self) -> None:
@@ -183,6 +235,21 @@ class RayWorkers:
         self.stop()
 
 
+class _Begun:
+    """Tells when a call that may have to wait for room has begun, by a file in the store."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def is_warm(self) -> bool:
+        """Return whether the call has begun."""
+        return self.mark.exists()
+
+    def held_bytes(self) -> int:
+        """Return 0: what a process on another machine holds is not known here."""
+        return 0
+
+
 def _name_server() -> None:
     """Tell Prefect's context where the server is; Prefect may have started one for this process alone."""
     with get_client(sync_client=True) as client:
@@ -195,6 +262,8 @@ def call_on_ray(here: Surroundings, function: Callable[..., Result], arguments: 
     """Call a function on a node that sees what the search sees."""
     _check(here)
     _begin_process(here.gpu_share)
+    if here.begun is not None:
+        here.begun.touch()
     return function(*arguments)
 
 

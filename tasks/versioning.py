@@ -136,7 +136,7 @@ class Versions:
         for path in (target,) if target.is_file() else target.rglob("*"):
             if path.is_file() and path.stat().st_nlink == 1:  # a second link is the cache's: the same file
                 digest = _md5(path)
-                cached = self._root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+                cached = self.root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
                 if cached.is_file() and _md5(cached) != digest:
                     cached.unlink()
 

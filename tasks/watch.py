@@ -3,7 +3,7 @@
 import time
 from typing import Protocol
 
-from memnas_core.errors import MemnasError
+from memnas_core.errors import MemnasError, SettingsError
 from memnas_core.limits import Limits
 from memnas_core.records import Status
 
@@ -23,6 +23,23 @@ class LimitError(MemnasError):
         super().__init__(message)
         self.status = status
         self.started = started
+
+
+def check_limit(most: int, held: int) -> None:
+    """See that a limit on memory leaves a training something.
+
+    Args:
+        most: The limit, in bytes.
+        held: What a worker holds before it trains, in bytes.
+
+    Raises:
+        SettingsError: It is more.
+    """
+    if held >= most:
+        raise SettingsError(
+            f"execution.memory_limit_bytes: expected more than the {held:,} bytes that a worker process holds "
+            f"before it trains, found {most:,}; raise it, or set null for no limit"
+        )
 
 
 class Watched(Protocol):

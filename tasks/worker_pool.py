@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from memnas_core.config import Settings
+from memnas_core.limits import NO_LIMITS, Limits
 from tasks.places import training_places
 from tasks.workers import Workers
 
@@ -20,18 +21,34 @@ class WorkerPool(Protocol):
         """How many workers there are when the search begins; a cluster may grow and shrink."""
 
     def run(
-        self, function: Callable[..., Result], *arguments: object, while_waiting: Callable[[], None] = lambda: None
+        self,
+        function: Callable[..., Result],
+        *arguments: object,
+        limits: Limits = NO_LIMITS,
+        is_last: Callable[[Result], bool] = lambda _result: False,
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> Result:
         """Call a function in a worker, as soon as one is idle, and wait for its result.
 
         Args:
             function: A module's function; it and its arguments are pickled.
             arguments: What it is given.
+            limits: What the job may take; a worker that takes more is ended. A job guards its memory by itself, as
+                `memnas_core.jobs.run` does.
+            is_last: Whether a result tells that the worker is unfit for another job.
             while_waiting: Called a few times a second while it runs.
 
         Raises:
             WorkerLostError: The worker died.
+            LimitError: The job took more than its limits.
             CancelledError: The workers were stopped.
+        """
+
+    def check(self, limits: Limits) -> None:
+        """See that a job's limits leave it something.
+
+        Raises:
+            SettingsError: A worker holds more before it trains.
         """
 
     def stop(self) -> None:

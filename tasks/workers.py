@@ -20,11 +20,11 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
-from memnas_core.errors import MemnasError, SettingsError
+from memnas_core.errors import MemnasError
 from memnas_core.limits import NO_LIMITS, Limits
 from memnas_core.memory_guard import held_bytes
 from tasks.places import Place
-from tasks.watch import LimitError, Watch
+from tasks.watch import LimitError, Watch, check_limit
 
 POLL_SECONDS = 0.1
 
@@ -145,11 +145,8 @@ class Workers:
             SettingsError: A worker holds more before it trains.
         """
         most, on_cpu = limits.memory_bytes, all(worker.place.gpu is None for worker in self._all)
-        if most is not None and on_cpu and (held := self.run(held_bytes)) >= most:
-            raise SettingsError(
-                f"execution.memory_limit_bytes: expected more than the {held:,} bytes that a worker process holds "
-                f"before it trains, found {most:,}; raise it, or set null for no limit"
-            )
+        if most is not None and on_cpu:
+            check_limit(most, self.run(held_bytes))
 
     def _replaced(self, worker: _Worker) -> _Worker:
         worker.kill()
