@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     # The server that Prefect starts when none runs may take longer than its default on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     # Prefect's server allows the scripts of every web page; this one is asked by memnas alone, which needs no leave.
@@ -68,9 +69,11 @@ def search(params: Path, overrides: tuple[str, ...], images: Path | None, name: 
 
     with ending_on_signals(f"Stopped before the search of {plan.name} began."):
         guard_this_process()
+        from flows.prefect_errors import explained
         from flows.search import memnas_search
 
-        memnas_search(str(params), plan.name, resume, list(overrides))
+        with explained():
+            memnas_search(str(params), plan.name, resume, list(overrides))
 
 
 @cli.command()

@@ -53,5 +53,9 @@ class TrackingError(MemnasError):
     """The MLflow tracking store cannot be reached or refuses a write."""
 
 
+class SchedulerError(MemnasError):
+    """The Prefect server cannot be reached or refuses."""
+
+
 class VersioningError(MemnasError):
     """DVC could not version a folder."""

@@ -81,9 +81,8 @@ def train(search: Search, contender: Contender, images: int | None, before: Trai
         except WorkerLostError as error:
             if task_run.run_count < TRAINING_ATTEMPTS:
                 raise
-            open_checked(
-                search.dataset
-            )  # a file that becomes shorter kills who has it mapped: not the candidate's fault
+            # An image file that becomes shorter kills who has it mapped: not the candidate's fault.
+            open_checked(search.dataset)
             record = lost(job, started, str(error))
             write_record(job, record)
     show_candidate(search, contender, record)

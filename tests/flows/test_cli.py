@@ -248,7 +248,7 @@ def test_report_of_a_search(memnas: Memnas, tmp_path: Path) -> None:
     search.folder.round_folder(0).joinpath("candidates.parquet").write_bytes(b"PAR1")
     code, out, err = memnas("report")
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "candidates.parquet: expected a table of candidates" in err
+    assert "candidates.parquet: expected the file that was written" in err
 
 
 def test_the_environment_of_a_person_wins(memnas: Memnas, monkeypatch: pytest.MonkeyPatch) -> None:
