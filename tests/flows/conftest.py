@@ -110,11 +110,7 @@ class Running:
         return found
 
     def _living(self) -> list[int]:
-        return [
-            process.pid
-            for process in psutil.process_iter()
-            if process.status() != psutil.STATUS_ZOMBIE and _session(process.pid) == self.process.pid
-        ]
+        return [pid for pid in psutil.pids() if _session(pid) == self.process.pid and not _is_gone(pid)]
 
     def finish(self) -> None:
         """Wait for the end and expect success."""
@@ -134,6 +130,13 @@ def _session(pid: int) -> int | None:
         return os.getsid(pid)
     except ProcessLookupError:
         return None
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,7 @@ def test_candidates_that_need_too_much_memory_are_skipped(place: Place, prefect_
         "search.seed_cells=[[average_pool_3x3, depthwise_3x3]]",
         "search.seed_rungs=[0.2]",
         "search.rungs=[0.2]",
+        "search.weights=fresh",
         "search.top_k=6",
         "search.rounds=1",
         "final.epochs=null",
