@@ -23,8 +23,8 @@ WITHOUT_INFLUENCE = {
         f"memnas_core.{name}"
         for name in ("limits", "memory_guard", "network_files", "result_report", "report", "yaml_reader")
     ),
-    *(f"memnas_core.{name}" for name in ("checksums", "result_checks")),
-    *(f"tasks.{name}" for name in ("display", "recording", "tracking_store", "versioning")),
+    *(f"memnas_core.{name}" for name in ("checksums", "reading", "result_checks")),
+    *(f"tasks.{name}" for name in ("display", "pushing", "recording", "tracking_store", "versioning")),
     *(f"tasks.tracking.{name}" for name in ("candidate_log", "errors", "models", "runs", "table", "tracker", "ui")),
     *(f"tasks.{name}" for name in ("places", "ray_cluster", "ray_workers", "watch", "worker_pool", "workers")),
     *("flows.interrupt", "flows.start"),
