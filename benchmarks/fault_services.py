@@ -20,7 +20,7 @@ START_SECONDS = 180.0
 
 
 class Service:
-    """A server in a process group of its own; leaving the block ends it."""
+    """A server in a process group of its own."""
 
     def __init__(self, name: str, command: Sequence[str], health: str, log: Path, environment: dict[str, str]) -> None:
         """Note how it is started.
@@ -71,15 +71,6 @@ class Service:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
 
 class Services:
     """The tracking server and the Prefect server of all trials."""
@@ -117,8 +108,12 @@ class Services:
         )
 
     def __enter__(self) -> Self:
-        self.tracking.start()
-        self.prefect.start()
+        try:
+            self.repair()
+        except BaseException:
+            self.tracking.kill()
+            self.prefect.kill()
+            raise
         return self
 
     def __exit__(

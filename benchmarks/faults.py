@@ -38,6 +38,12 @@ LEAST_SHARE, MOST_SHARE = 0.02, 0.98
 @click.command(help="Disturb a small search many times and see whether anything is lost.")
 @click.option("--params", type=click.Path(exists=True, path_type=Path), default=Path("benchmarks/faults.yaml"))
 @click.option("--rows", type=click.Path(path_type=Path), default=Path("benchmarks/results/faults.parquet"))
+@click.option(
+    "--others",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Tables of trials that other processes made, to take over.",
+)
 @click.option("--page", type=click.Path(exists=True, path_type=Path), help="Put the tables between its two marks.")
 @click.option("--trials", type=click.IntRange(1), default=6, show_default=True, help="Of each fault.")
 @click.option(
@@ -46,14 +52,24 @@ LEAST_SHARE, MOST_SHARE = 0.02, 0.98
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides moments and what is hit.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for the files of trials that went wrong.")
 def main(
-    params: Path, rows: Path, page: Path | None, trials: int, faults: tuple[str, ...], seed: int, keep: Path | None
+    params: Path,
+    rows: Path,
+    others: tuple[Path, ...],
+    page: Path | None,
+    trials: int,
+    faults: tuple[str, ...],
+    seed: int,
+    keep: Path | None,
 ) -> None:
     """Measure, write and print."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is ended
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
     chosen = [Fault[name.upper()] for name in faults] or list(Fault)
     wanted = [number for number in range(trials * len(Fault)) if list(Fault)[number % len(Fault)] in chosen]
-    done = [row for row in known(rows) if row.code == code_digest()]
+    found = {row.trial: row for path in (*others, rows) for row in known(path) if row.code == code_digest()}
+    done = sorted(found.values(), key=lambda row: row.trial)
+    if others:
+        write_parquet(rows, Row, done)
     with tempfile.TemporaryDirectory(prefix="memnas-faults-", ignore_cleanup_errors=True) as folder:
         for row in measure(params, keep or Path(folder), wanted, {row.trial for row in done}, trials, seed):
             done = sorted([*done, row], key=lambda row: row.trial)
