@@ -69,7 +69,7 @@ def memory_guard(limits: Limits, device: torch.device) -> Iterator[None]:
 def _never_touched_bytes() -> int:
     """Return what this process has asked for and does not hold, in bytes."""
     figures = _status("self")
-    return figures["VmData"] - figures["RssAnon"]
+    return figures["VmData"] - figures["RssAnon"] - figures.get("VmSwap", 0)
 
 
 def _status(process: str) -> dict[str, int]:

@@ -48,7 +48,7 @@ def test_wider_limits(
 
 
 def test_limits_of_the_settings() -> None:
-    settings = ExecutionSettings(workers=3, gpu_fraction=0.5, memory_limit_bytes=10**9, training_seconds=60.5)
+    settings = ExecutionSettings("processes", 3, 0.5, 10**9, 60.5, ray_address=None, ray_cpus=1.0)
     assert Limits.of(settings) == Limits(memory_bytes=10**9, gpu_share=0.5, seconds=60.5)
-    settings = ExecutionSettings(workers=None, gpu_fraction=None, memory_limit_bytes=None, training_seconds=None)
+    settings = ExecutionSettings("processes", None, None, None, None, ray_address=None, ray_cpus=1.0)
     assert Limits.of(settings) == NO_LIMITS

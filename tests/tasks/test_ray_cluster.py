@@ -32,7 +32,7 @@ def test_room(cpus: float, gpus: float, expected: int) -> None:
 
 
 def execution(gpu_fraction: float | None = None, address: str | None = None) -> ExecutionSettings:
-    return ExecutionSettings("ray", None, gpu_fraction, ray_address=address, ray_cpus=2.0)
+    return ExecutionSettings("ray", None, gpu_fraction, None, None, ray_address=address, ray_cpus=2.0)
 
 
 def test_a_training_takes_a_gpu_where_it_may_and_there_is_one() -> None:
