@@ -38,7 +38,7 @@ from tasks.versioning import Versions
 from tasks.worker_pool import open_workers
 
 LONGEST_MODEL_NAME = 200  # MLflow's column takes 256 characters
-_NOT_IN_MODEL_NAMES = str.maketrans("/:", "--")
+_NOT_IN_MODEL_NAMES = str.maketrans(dict.fromkeys("/:.%\"'", "-"))
 
 
 @flow(name="memnas-search")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mlflow.utils.validation import _validate_model_name
+from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 
 from flows.search import names, shown_settings
 from flows.start import Plan, find_search
@@ -15,7 +15,7 @@ def named(store: Path, name: str, experiment: str = "memnas") -> Plan:
     settings = small_settings(store)
     settings = replace(settings, tracking=replace(settings.tracking, experiment=experiment))
     name, folder = find_search(settings, name)
-    return Plan(settings, name, folder)
+    return Plan(settings, name, folder, is_finished=False)
 
 
 def test_names_say_what_and_when(tmp_path: Path) -> None:
@@ -32,11 +32,13 @@ def test_two_people_in_the_same_second(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "experiment"), [("a:b", "team/alice"), ("n" * 200, "e" * 200), ("ünïcode 😀, second try", "it's")]
+    ("name", "experiment"),
+    [("a:b", "team/alice"), ("lambda-0.5", "100%"), ("n" * 200, "e" * 200), ("ünïcode 😀, second try", "it's")],
 )
 def test_mlflow_takes_every_name(name: str, experiment: str, tmp_path: Path) -> None:
     _, model = names(named(tmp_path, name, experiment), START)
     _validate_model_name(model)
+    _validate_logged_model_name(model)  # a stricter one
     assert len(model) <= 256
     assert model.endswith(START.id)
 
