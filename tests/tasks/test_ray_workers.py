@@ -165,7 +165,7 @@ def test_a_training_that_hangs_is_ended_alone(
     limits = Limits(None, None, 3.0)
     hanging = threads.submit(workers.run, tell_and_sleep, tmp_path / "hanging", 600, limits=limits)
     (pid, _), began = told(tmp_path / "hanging"), time.time()
-    others = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 2.0, limits=limits) for name in "abc"]
+    others = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 2.0, limits=limits) for name in "ab"]
     with pytest.raises(LimitError, match=r"not finished after 3 s \(execution\.training_seconds\)") as caught:
         hanging.result(timeout=60)
     assert caught.value.status is Status.TIMED_OUT
@@ -209,6 +209,19 @@ def test_no_more_at_once_than_the_settings_say(
     assert workers.run(abs, -3) == 3
 
 
+def test_a_killed_node_costs_no_job(
+    cluster: Cluster, workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    """The cluster is smaller for the tests below. Both jobs end, though one of them ran on the node that was killed."""
+    jobs = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 5.0) for name in "ab"]
+    nodes = {told(tmp_path / name)[1]: tmp_path / name for name in "ab"}
+    assert len(nodes) == 2
+    victim = next(node for node in cluster.worker_nodes if node.node_id == min(nodes))
+    cluster.remove_node(victim, allow_graceful=False)
+    assert {job.result(timeout=90) for job in jobs} == {max(nodes)}
+    assert told(nodes[min(nodes)])[1] == max(nodes)
+
+
 def test_a_training_without_enough_memory_costs_its_process(workers: RayWorkers, tmp_path: Path) -> None:
     """It is recorded, and the next one under the same limit finds a fresh process."""
     with pytest.raises(SettingsError, match=r"^execution\.memory_limit_bytes: expected more than .*found 9;") as caught:
@@ -227,19 +240,6 @@ def test_a_training_without_enough_memory_costs_its_process(workers: RayWorkers,
     record, another = workers.run(train, fits, limits=limits)
     assert record.status is Status.TRAINED
     assert another != process
-
-
-def test_a_killed_node_costs_no_job(
-    cluster: Cluster, workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
-) -> None:
-    """Last but one: the cluster is smaller then. Both jobs end, though one of them ran on the node that was killed."""
-    jobs = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 5.0) for name in "ab"]
-    nodes = {told(tmp_path / name)[1]: tmp_path / name for name in "ab"}
-    assert len(nodes) == 2
-    victim = next(node for node in cluster.worker_nodes if node.node_id == min(nodes))
-    cluster.remove_node(victim, allow_graceful=False)
-    assert {job.result(timeout=90) for job in jobs} == {max(nodes)}
-    assert told(nodes[min(nodes)])[1] == max(nodes)
 
 
 def test_stop_ends_those_who_wait(cluster: Cluster, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
