@@ -158,9 +158,7 @@ def test_a_killed_worker_costs_its_own_job_only(
     assert workers.run(os.getpid) != killed
 
 
-def test_a_training_that_hangs_is_ended_alone(
-    workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
-) -> None:
+def test_a_training_that_hangs_is_ended_alone(workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
     """Its time counts from where it begins, so that the one that waits for room, and the one beside it, lose none."""
     limits = Limits(None, None, 3.0)
     hanging = threads.submit(workers.run, tell_and_sleep, tmp_path / "hanging", 600, limits=limits)
