@@ -1,7 +1,8 @@
 """No process outlives a search that was killed.
 
-What a search starts ends with it, but for the server that Prefect starts where none is running: SIGKILL lets nobody
-stop that. A small process of its own waits for the search to be gone and ends what is left of it then.
+What a search starts ends with it, but for the server that Prefect starts where none is running, and agents of a Ray
+cluster: SIGKILL lets nobody stop those. A small process of its own waits for the search to be gone and ends what is
+left of it then.
 
 Processes are known by a variable in their environment, which children inherit, also those whose parent is gone.
 """

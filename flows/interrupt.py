@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -77,4 +78,14 @@ def end_children() -> None:
             child.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(children, timeout=GRACE_SECONDS)
+    # Not psutil.wait_procs: children's children are zombies then, until the system's first process has time for them.
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(_lives(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

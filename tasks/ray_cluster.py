@@ -97,6 +97,9 @@ def cluster_runner(execution: ExecutionSettings) -> "RayTaskRunner[object]":
             # Else Ray ends several workers as soon as the machine is nearly full, whoever has filled it.
             "RAY_memory_monitor_refresh_ms": "0",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            # Else titles of Ray's processes overwrite their environment, by which `flows.guard` knows whom to end when
+            # this process was killed: two of Ray's agents would live on.
+            "SPT_NOENV": "1",
         }
     from prefect_ray import RayTaskRunner  # Ray reads the environment when it is imported
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -140,7 +140,7 @@ class RayWorkers:
             SettingsError: A worker holds more before it trains.
         """
         if limits.memory_bytes is not None and not self._share.gpus:
-            check_limit(limits.memory_bytes, self.run(held_bytes, limits=limits))
+            check_limit(limits.memory_bytes, self.run(held_bytes, limits=replace(limits, seconds=None)))
 
     def _run(
         self,

@@ -1,25 +1,49 @@
 """Workers on a real Ray cluster of three nodes on this machine: a head without CPUs, and two of one CPU each."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from memnas_core.config import ExecutionSettings
+from memnas_core import jobs
+from memnas_core.architecture import Operation
+from memnas_core.config import DataSettings, ExecutionSettings, TrainingSettings
+from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.errors import RecordError, SettingsError
+from memnas_core.grow_trim import seed_architecture
+from memnas_core.jobs import TrainingJob, TrainingRecord
+from memnas_core.limits import Limits
+from memnas_core.records import Status
 from tasks import ray_workers
 from tasks.ray_workers import NodeError, RayWorkers
+from tasks.watch import LimitError
 from tasks.workers import WorkerLostError
 
 pytestmark = pytest.mark.timeout(180)
 
+TRAINING = TrainingSettings(
+    epochs=1,
+    batch_size=300,
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=5e-4,
+    restart_epochs=None,
+    restart_factor=1,
+    crop_padding=1,
+    cutout_size=2,
+    device="cpu",
+    precision="float32",
+)
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
@@ -39,7 +63,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def settings(address: str | None, workers: int | None = None, cpus: float = 1.0) -> ExecutionSettings:
-    return ExecutionSettings("ray", workers, None, ray_address=address, ray_cpus=cpus)
+    return ExecutionSettings("ray", workers, None, None, None, ray_address=address, ray_cpus=cpus)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +92,10 @@ def tell_and_sleep(path: Path, seconds: float) -> str:
     path.with_suffix(".part").rename(path)
     time.sleep(0 if began_before else seconds)
     return node()
+
+
+def train(job: TrainingJob) -> tuple[TrainingRecord, int]:
+    return jobs.run(job), os.getpid()
 
 
 def fail() -> None:
@@ -130,6 +158,21 @@ def test_a_killed_worker_costs_its_own_job_only(
     assert workers.run(os.getpid) != killed
 
 
+def test_a_training_that_hangs_is_ended_alone(workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    """Its time counts from where it begins, so that the one that waits for room, and the one beside it, lose none."""
+    limits = Limits(None, None, 3.0)
+    hanging = threads.submit(workers.run, tell_and_sleep, tmp_path / "hanging", 600, limits=limits)
+    (pid, _), began = told(tmp_path / "hanging"), time.time()
+    others = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 2.0, limits=limits) for name in "ab"]
+    with pytest.raises(LimitError, match=r"not finished after 3 s \(execution\.training_seconds\)") as caught:
+        hanging.result(timeout=60)
+    assert caught.value.status is Status.TIMED_OUT
+    assert abs(caught.value.started - began) < 2.0
+    wait_until(lambda: not psutil.pid_exists(pid), seconds=10)
+    assert {job.result(timeout=60) for job in others}
+    assert not list(workers._sign.parent.glob(f"{workers._sign.name}-*"))
+
+
 def test_a_node_without_the_store_is_named(workers: RayWorkers) -> None:
     workers._sign.unlink()
     try:
@@ -167,7 +210,7 @@ def test_no_more_at_once_than_the_settings_say(
 def test_a_killed_node_costs_no_job(
     cluster: Cluster, workers: RayWorkers, threads: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
-    """Last but one: the cluster is smaller then. Both jobs end, though one of them ran on the node that was killed."""
+    """The cluster is smaller for the tests below. Both jobs end, though one of them ran on the node that was killed."""
     jobs = [threads.submit(workers.run, tell_and_sleep, tmp_path / name, 5.0) for name in "ab"]
     nodes = {told(tmp_path / name)[1]: tmp_path / name for name in "ab"}
     assert len(nodes) == 2
@@ -177,11 +220,32 @@ def test_a_killed_node_costs_no_job(
     assert told(nodes[min(nodes)])[1] == max(nodes)
 
 
+def test_a_training_without_enough_memory_costs_its_process(workers: RayWorkers, tmp_path: Path) -> None:
+    """It is recorded, and the next one under the same limit finds a fresh process."""
+    with pytest.raises(SettingsError, match=r"^execution\.memory_limit_bytes: expected more than .*found 9;") as caught:
+        workers.check(Limits(9, None, seconds=0.001))
+    held = int("".join(re.findall(r"\d+", str(caught.value).partition(" bytes")[0])))
+    limits = Limits(held + 150_000_000, None, 600.0)
+    dataset = prepare_dataset(DataSettings("digits", None, None, 0.1, 300, None), 0, tmp_path)
+    digest, small = open_dataset(dataset).info.digest, seed_architecture((1, 2), 4)
+    fits = TrainingJob(small, small.arch_id, dataset, digest, TRAINING, 1, tmp_path / "trainings", limits=limits)
+    large = seed_architecture((1,) * 10, 128, (Operation.AVERAGE_POOL_3X3, Operation.DEPTHWISE_3X3))
+    too_large = replace(fits, architecture=large, arch_id=large.arch_id)
+    record, process = workers.run(train, too_large, limits=limits)
+    assert record.status is Status.OUT_OF_MEMORY
+    assert record.message.startswith(f"out of memory, the limit is {limits.memory_bytes:,} bytes: ")
+    assert jobs.finished(too_large) == record
+    record, another = workers.run(train, fits, limits=limits)
+    assert record.status is Status.TRAINED
+    assert another != process
+
+
 def test_stop_ends_those_who_wait(cluster: Cluster, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
     pool = RayWorkers(settings(cluster.address), "cpu", tmp_path)
     running = threads.submit(pool.run, tell_and_sleep, tmp_path / "running", 60)
+    told(tmp_path / "running")
     waiting = threads.submit(pool.run, tell_and_sleep, tmp_path / "waiting", 60)
-    wait_until((tmp_path / "running").exists)
+    wait_until(lambda: pool._waiting == 2)
     started = time.monotonic()
     pool.stop()
     assert time.monotonic() - started < 3
