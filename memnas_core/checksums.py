@@ -4,11 +4,13 @@ A file may be whole for its reader and still be another one than was written: a 
 somebody edited it. What a search goes on with is therefore compared with what was written.
 """
 
+import errno
 import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from memnas_core.errors import RecordError
+from memnas_core.reading import read_text
 from memnas_core.storage import write_text
 
 SUMS_FILE = "SHA256SUMS"
@@ -66,7 +68,7 @@ def read_sums(folder: Path) -> Mapping[str, str]:
     """
     path = folder / SUMS_FILE
     try:
-        pairs = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        pairs = [line.split("  ", 1) for line in read_text(path).splitlines()]
         sums = {name: digest for digest, name in pairs}
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: expected checksums, found {error}") from error
@@ -83,5 +85,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _digest(path: Path) -> str:
+    if not path.is_file():  # a pipe or a device has no end
+        raise OSError(errno.EINVAL, "no plain file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
