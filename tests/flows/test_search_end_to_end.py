@@ -197,6 +197,7 @@ def holder(path: Path) -> psutil.Process | None:
     return None
 
 
+@pytest.mark.timeout(420)
 def test_a_deployment_that_is_started_again_goes_on(
     finished_search: Running, place: Place, prefect_server: dict[str, str], tmp_path: Path
 ) -> None:
@@ -222,7 +223,7 @@ def test_a_deployment_that_is_started_again_goes_on(
         killed.kill()
         before = {path: path.stat().st_ino for path in place.result.glob("trainings/[!.]*/training.json")}
         watch = ["--watch", "--watch-interval", "1"]
-        subprocess.run([*run, *watch], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=200)
+        subprocess.run([*run, *watch], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=300)
     finally:
         subprocess.run(["scripts/undeploy.sh"], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
     assert (place.result / "report.html").is_file()
