@@ -57,7 +57,8 @@ await() {
     local name=$1 deadline=$((SECONDS + $2))
     shift 2
     until "$@"; do
-        if ! running "$name" || [ "$SECONDS" -ge "$deadline" ]; then
+        # Not `running`: in its first moments the process is a copy of this script.
+        if ! kill -0 "$(<"$state/$name.pid")" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
             tail -n 15 "$state/$name.log" >&2
             fail "Prefect's $name did not start; its log is $state/$name.log. End what is left with make undeploy."
         fi
@@ -101,7 +102,7 @@ if running worker; then
 else
     # One search at a time: it uses every core itself.
     start worker "$bin/prefect" worker start --pool "$pool" --type process --limit 1
-    await worker 60 grep -q "started!" "$state/worker.log"
+    await worker 120 grep -qs "started!" "$state/worker.log"
 fi
 
 cat <<TEXT

@@ -94,7 +94,8 @@ launch() {
 await() {
     local deadline=$((SECONDS + 180))
     until answers "$2"; do
-        if ! running "$1" || [ "$SECONDS" -ge "$deadline" ]; then
+        # Not `running`: in its first moments the process is a copy of this script.
+        if ! kill -0 "$(<"$folder/$1.pid")" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
             tail -n 15 "$folder/$1.log" >&2
             fail "$1 did not start; its log is $folder/$1.log"
         fi
