@@ -10,7 +10,6 @@ Run: python -m benchmarks.make_search --page docs/search-cost.md
 import json
 import os
 import shlex
-import statistics
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 import click
 
 from benchmarks.page import with_tables
+from benchmarks.spread import Spread
 from memnas_core.environment import machine, versions
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
@@ -110,16 +110,12 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     for weight, settings in product(sorted({row.accuracy_weight for row in rows}), SETTINGS):
         own = [row for row in rows if (row.accuracy_weight, row.settings) == (weight, settings)]
         cells = [
-            _spread([row.seconds for row in own], ".0f"),
-            _spread([row.images for row in own], ",.0f"),
-            _spread([row.test_accuracy for row in own], ".4f"),
-            _spread([(row.param_bytes + row.activation_bytes) / 1000 for row in own], ".1f"),
+            Spread.of([row.seconds for row in own]).shown(0),
+            Spread.of([row.images for row in own]).shown(0),
+            Spread.of([row.test_accuracy for row in own]).shown(4),
+            Spread.of([(row.param_bytes + row.activation_bytes) / 1000 for row in own]).shown(1),
         ]
         yield f"| {weight:g} | {settings} | {' | '.join(cells)} |"
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def circumstances(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,13 +1,12 @@
 """The findings, the tables and the picture of the overhead benchmark, from its rows alone."""
 
-import statistics
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.overhead_clock import Part, Row, Situation
+from benchmarks.spread import Spread
 from memnas_core.pictures.canvas import inner_axes, picture
 from memnas_core.pictures.look import ACCENT, BLUE, FAINT, INK, SMALL_SIZE
 
@@ -44,19 +43,6 @@ COLOURS = {
 }
 
 AXES = {Situation.CANDIDATES: "candidates", Situation.CELLS: "cells a block"}
-
-
-class Spread(NamedTuple):
-    """Of seconds over rounds or repetitions."""
-
-    least: float
-    median: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Return the spread of at least one value."""
-        return cls(min(values), statistics.median(values), max(values))
 
 
 def by_part(rows: Sequence[Row]) -> dict[Part, Spread]:
@@ -98,9 +84,9 @@ def page_lines(rows: Sequence[Row], circumstances: Sequence[str]) -> Iterator[st
     yield "| part | what it does | seconds: median (least to largest) | share of a minute |"
     yield "|---|---|---:|---:|"
     for part, spread in by_part(own).items():
-        yield f"| {part} | {WORDS[part]} | {_spread(spread)} | {spread.median / MINUTE:.2%} |"
+        yield f"| {part} | {WORDS[part]} | {spread.shown(3)} | {spread.median / MINUTE:.2%} |"
     whole = totals(own)
-    yield f"| **together** | | **{_spread(whole)}** | **{whole.median / MINUTE:.2%}** |"
+    yield f"| **together** | | **{whole.shown(3)}** | **{whole.median / MINUTE:.2%}** |"
     for situation, head in AXES.items():
         groups = varied(rows, situation)
         if groups:
@@ -145,10 +131,6 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
                 f"{totals(many).median:.2f} s; what grows most is {grown}, from {before[grown].median:.2f} to "
                 f"{after[grown].median:.2f} s."
             )
-
-
-def _spread(spread: Spread) -> str:
-    return f"{spread.median:.3f} ({spread.least:.3f} to {spread.most:.3f})"
 
 
 def growth_picture(rows: Sequence[Row]) -> str:

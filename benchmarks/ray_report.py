@@ -3,7 +3,8 @@
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+
+from benchmarks.spread import Spread
 
 PROCESSES, RAY = "processes", "ray"
 TRAININGS, EMPTY, FIRST = "trainings", "empty", "first"
@@ -32,23 +33,6 @@ class Row:
     images: int
     seconds: float
     cpu_seconds: float
-
-
-class Spread(NamedTuple):
-    """A figure over the repeats."""
-
-    least: float
-    median: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        """Return the spread of at least one value."""
-        return cls(min(values), statistics.median(values), max(values))
-
-    def shown(self, digits: int) -> str:
-        """Return median and extremes in words."""
-        return f"{self.median:,.{digits}f} ({self.least:,.{digits}f} to {self.most:,.{digits}f})"
 
 
 def turns(rows: Sequence[Row], runner: str, what: str, workers: int = 1) -> list[Row]:

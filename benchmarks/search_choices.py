@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shlex
-import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,6 +27,7 @@ from benchmarks.search_methods.plain_rounds import search_plainly
 from benchmarks.search_methods.tally import Row, Tally
 from benchmarks.search_methods.trainer import SEED_CELLS, Task
 from benchmarks.search_runs import DATASETS, SEEDS
+from benchmarks.spread import Spread
 from experiments.code_version import code_version
 from memnas_core.environment import machine
 from memnas_core.settings_file import load_settings
@@ -155,7 +155,7 @@ def table(found: Mapping[Trial, Sequence[Row]]) -> Iterator[str]:
                 for trial, rows in found.items()
                 if (trial.dataset, trial.choice) == (dataset, choice)
             ]
-            cells.append(f"{statistics.median(ends):.3f} ({min(ends):.3f} to {max(ends):.3f})")
+            cells.append(Spread.of(ends).shown(3))
         yield f"| {choice} | {' | '.join(cells)} |"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.search_methods.tally import Row
+from benchmarks.spread import Spread
 from memnas_core.pictures.canvas import inner_axes, picture
 from memnas_core.pictures.look import ACCENT, BLUE, FAINT, INK
 
@@ -29,14 +30,6 @@ class Measured(NamedTuple):
 
     rows: tuple[Row, ...]
     circumstances: dict[str, object]
-
-
-class Spread(NamedTuple):
-    """Of a figure over seeds."""
-
-    least: float
-    median: float
-    most: float
 
 
 class Cost(NamedTuple):
@@ -77,7 +70,7 @@ def costs(measured: Sequence[Measured]) -> Iterator[tuple[str, str, float, list[
             Cost(
                 dataset,
                 name,
-                Spread(min(final[name]), statistics.median(final[name]), max(final[name])),
+                Spread.of(final[name]),
                 tuple(_images_to(run.rows, target) for run in runs),
                 spent,
             )

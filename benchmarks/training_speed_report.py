@@ -7,6 +7,7 @@ from typing import Self
 
 from matplotlib.figure import Figure
 
+from benchmarks.spread import Spread
 from memnas_core.pictures.canvas import inner_axes, picture
 from memnas_core.pictures.look import ACCENT, BLUE, FAINT, INK
 
@@ -51,24 +52,6 @@ class Row:
         """Return the row of a measurement; `flops` are those of one image."""
         speed = images / seconds
         return cls(what, network, repeat, images, seconds, speed, speed * flops / 1e9)
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure over the repeats."""
-
-    least: float
-    median: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        """Return the spread of at least one value."""
-        return cls(min(values), statistics.median(values), max(values))
-
-    def shown(self, digits: int = 2) -> str:
-        """Return median and extremes in words."""
-        return f"{self.median:,.{digits}f} ({self.least:,.{digits}f} to {self.most:,.{digits}f})"
 
 
 def speeds(rows: Sequence[Row], what: str, network: str) -> list[float]:
@@ -127,7 +110,7 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
     yield f"|---|{'---:|' * 2 * len(trained)}"
     for what, words in LOOKS.items():
         cells = [
-            f"{Spread.of(speeds(rows, what, name)).shown(0)} | {ratio(rows, what, 'plain', name).shown()}"
+            f"{Spread.of(speeds(rows, what, name)).shown(0)} | {ratio(rows, what, 'plain', name).shown(2)}"
             for name in trained
         ]
         yield f"| {words} | {' | '.join(cells)} |"
@@ -136,7 +119,7 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
     yield f"|---|{'---:|' * len(trained)}"
     for workers in WORKERS:
         yield f"| {workers} | {' | '.join(Spread.of(speeds(rows, workers, name)).shown(0) for name in trained)} |"
-    yield f"| 2 over 1 | {' | '.join(ratio(rows, *reversed(WORKERS), name).shown() for name in trained)} |"
+    yield f"| 2 over 1 | {' | '.join(ratio(rows, *reversed(WORKERS), name).shown(2) for name in trained)} |"
     yield ""
     best = peak(rows)
     yield f"The best single convolution ({best.network}, 3x3, one thread) reaches {best.gflops:.1f} GFLOP/s."

@@ -4,13 +4,12 @@ A file may be whole for its reader and still be another one than was written: a 
 somebody edited it. What a search goes on with is therefore compared with what was written.
 """
 
-import errno
 import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from memnas_core.errors import RecordError
-from memnas_core.reading import read_text
+from memnas_core.reading import read_text, refuse_endless
 from memnas_core.storage import write_text
 
 SUMS_FILE = "SHA256SUMS"
@@ -85,7 +84,6 @@ def _names(folder: Path) -> set[str]:
 
 
 def _digest(path: Path) -> str:
-    if not path.is_file():  # a pipe or a device has no end
-        raise OSError(errno.EINVAL, "no plain file", str(path))
+    refuse_endless(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

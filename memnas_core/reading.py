@@ -18,6 +18,17 @@ UnixTime = Annotated[float, Field(ge=0, lt=2**35)]
 """Seconds since 1970, up to the year 3058: what can be shown as a date."""
 
 
+def refuse_endless(path: Path) -> None:
+    """Let nobody open what may have no end.
+
+    Raises:
+        OSError: It is a pipe, socket or device, or there is nothing.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder fails by itself
+        raise OSError(errno.EINVAL, "expected a plain file, found a pipe, socket or device", str(path))
+
+
 def read_bytes(path: Path, limit_bytes: int) -> bytes:
     """Return the content of a regular file.
 
@@ -28,9 +39,7 @@ def read_bytes(path: Path, limit_bytes: int) -> bytes:
     Raises:
         OSError: It cannot be read, is too long, or is a pipe, device or folder, which may have no end.
     """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder's own error is raised below
-        raise OSError(errno.EINVAL, "expected a plain file, found a pipe, socket or device", str(path))
+    refuse_endless(path)
     with path.open("rb") as file:
         content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memnas_core.errors import RecordError
+from memnas_core.reading import refuse_endless
 from memnas_core.storage import replacing, storage_errors
 
 Row = TypeVar("Row")
@@ -59,7 +60,8 @@ def read_parquet(path: Path, kind: type[Row], what: str, remedy: str, later: Col
     """
     hints = get_type_hints(kind)
     try:
-        with pq.ParquetFile(_regular(path)) as file:
+        refuse_endless(path)
+        with pq.ParquetFile(path) as file:
             names, rows = file.schema_arrow.names, file.metadata.num_rows
             absent = dict.fromkeys(name for name in later if name not in names)
             expected = pa.schema([field for field in schema_of(kind) if field.name not in absent])
@@ -76,13 +78,6 @@ def read_parquet(path: Path, kind: type[Row], what: str, remedy: str, later: Col
         )
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RecordError(f"{path}: expected {what}, found {error}; {remedy}") from error
-
-
-def _regular(path: Path) -> Path:
-    """Refuse a pipe or device, which may have no end."""
-    if path.exists() and not path.is_file():
-        raise ValueError("no plain file")
-    return path
 
 
 def _may_be_none(hint: Any) -> bool:  # noqa: ANN401 -- an annotation may be anything

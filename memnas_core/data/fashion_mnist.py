@@ -18,6 +18,7 @@ from memnas_core.data.download import downloading
 from memnas_core.data.resizing import read_resized
 from memnas_core.data.source import ImageArray, LabelArray, Origin, Pool, Source
 from memnas_core.errors import DataError
+from memnas_core.reading import refuse_endless
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 OWN_SIDE = 28
@@ -130,9 +131,8 @@ def _pool(place: Path, names: tuple[str, str], side: int) -> Pool:
 
 
 def _opened(path: Path) -> BufferedReader:
-    if path.exists() and not path.is_file():  # a pipe may have no end
-        raise _damaged(path, "a Fashion-MNIST file", "none")
     try:
+        refuse_endless(path)
         return path.open("rb")
     except OSError as error:
         raise _damaged(path, "a Fashion-MNIST file", error.strerror or str(error)) from error

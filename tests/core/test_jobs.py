@@ -31,20 +31,9 @@ from memnas_core.limits import Limits
 from memnas_core.records import Status
 from memnas_core.training import TrainingProgress
 from tests.core.faults import fill, small_disk
+from tests.core.short_training import SHORT_TRAINING
 
-SETTINGS = TrainingSettings(
-    epochs=1,
-    batch_size=32,
-    learning_rate=0.05,
-    momentum=0.9,
-    weight_decay=5e-4,
-    restart_epochs=None,
-    restart_factor=1,
-    crop_padding=1,
-    cutout_size=2,
-    device="cpu",
-    precision="float32",
-)
+SETTINGS = SHORT_TRAINING
 ARCHITECTURE = seed_architecture((1, 2), 4)
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,35 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.cli import ENVIRONMENT, main
+from flows.cli import ENVIRONMENT
 from memnas_core.result_folder import SearchFolder
 from memnas_core.settings_file import dump_settings
 from tests.core.small_search import START, SmallSearch, small_settings
-
-Memnas = Callable[..., tuple[int, str, str]]
+from tests.flows.command_line import Memnas, in_this_process
 
 
 @pytest.fixture
 def memnas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Memnas:
     """Return a function that runs the command in a folder of its own: exit code, output, errors."""
-    for name, value in ENVIRONMENT.items():  # so that the command changes nothing for later tests
-        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(dump_settings(small_settings(Path("store"))))
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["memnas", *arguments])
-        capfd.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capfd.readouterr()
-        assert isinstance(code, int)
-        return code, out, err
-
-    return run
+    return in_this_process(monkeypatch, capfd)
 
 
 def files(folder: Path) -> set[str]:

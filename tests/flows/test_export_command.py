@@ -1,8 +1,6 @@
 """`memnas export` as a person runs it."""
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -10,22 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.cli import ENVIRONMENT, main
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.export import check
 from memnas_core.export.pt2_file import read_facts
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.settings_file import dump_settings
 from tests.core.small_search import START, SmallSearch, small_settings
-
-Memnas = Callable[..., tuple[int, str, str]]
+from tests.flows.command_line import Memnas, in_this_process
 
 
 @pytest.fixture
 def memnas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Memnas:
     """Return a function that runs the command in a folder with a finished search: exit code, output, errors."""
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     settings = small_settings(Path("store"))
     (tmp_path / "params.yaml").write_text(dump_settings(settings))
@@ -38,19 +32,7 @@ def memnas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     folder.write_chosen(Chosen(seed, 0, 0.5, 0.25, None, START.started), search.job(seed, 0).path, {})
     folder.write_metrics({})
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["memnas", "export", *arguments])
-        capfd.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capfd.readouterr()
-        assert isinstance(code, int)
-        return code, out, err
-
-    return run
+    return in_this_process(monkeypatch, capfd, "export")
 
 
 def exports() -> list[str]:

@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.core.processes import is_running, wait_until
 
 # A program whose child has a session of its own and a child, as the server that Prefect starts may have.
 PROGRAM = """
@@ -24,20 +24,6 @@ Path(sys.argv[1]).write_text(f"{before.pid} {child.pid}")
 time.sleep(float(sys.argv[2]))
 child.kill()
 """
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
-    started = time.monotonic()
-    while not happened():
-        assert time.monotonic() - started < seconds, "it did not happen"
-        time.sleep(0.02)
-
-
-def is_running(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def start(folder: Path, seconds: float) -> tuple["subprocess.Popen[bytes]", psutil.Process, list[psutil.Process]]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from flows.interrupt import ending_on_signals
+from tests.core.processes import is_running, wait_until
 
 # A program that starts a child which has a child, and one that ignores signals, and then works.
 PROGRAM = """
@@ -57,20 +58,6 @@ def program(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
-    started = time.monotonic()
-    while not happened():
-        assert time.monotonic() - started < seconds, "it did not happen"
-        time.sleep(0.02)
-
-
-def is_running(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def seconds_to_end(process: "subprocess.Popen[str]", number: signal.Signals) -> float:

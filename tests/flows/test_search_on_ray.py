@@ -10,6 +10,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
+from tests.core.processes import is_running
 from tests.flows.conftest import MEMNAS, Place, Running
 from tests.flows.test_search_end_to_end import outcome
 
@@ -48,16 +49,9 @@ def of_ray(process: psutil.Process) -> bool:
 def living(processes: list[psutil.Process], seconds: float = 5.0) -> list[psutil.Process]:
     """Return those that still live after a few seconds."""
     deadline = time.monotonic() + seconds
-    while (found := [p for p in processes if _lives(p)]) and time.monotonic() < deadline:
+    while (found := [p for p in processes if is_running(p)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_stopped_and_resumed_on_a_cluster_of_its_own(

@@ -2,21 +2,19 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flows.cli import ENVIRONMENT, main
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.records import CandidateRow
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.settings_file import dump_settings
 from tests.core.small_search import START, SmallSearch, small_settings
+from tests.flows.command_line import Memnas, in_this_process
 
-Memnas = Callable[..., tuple[int, str, str]]
 Refused = Callable[..., None]
 
 SEARCH = "letters"
@@ -33,25 +31,11 @@ def snapshot(folder: Path) -> dict[str, bytes | str]:
 @pytest.fixture
 def memnas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Memnas:
     """Return a function that runs the command in a folder of its own: exit code, output, errors."""
-    for name, value in ENVIRONMENT.items():  # so that the command changes nothing for later tests
-        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     if not Path("params.yaml").exists():
         Path("params.yaml").write_text(dump_settings(small_settings(Path("store"))))
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["memnas", *arguments])
-        capfd.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capfd.readouterr()
-        assert isinstance(code, int)
-        return code, out, err
-
-    return run
+    return in_this_process(monkeypatch, capfd)
 
 
 @pytest.fixture

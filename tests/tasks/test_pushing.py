@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import s3fs
 from memnas_core.errors import VersioningError
 from tasks.pushing import Pushing
 from tasks.versioning import Versions
+from tests.core.processes import wait_until
 from tests.tasks.s3_server import s3_server
 from tests.tasks.test_remote import free_port
 
@@ -55,13 +56,6 @@ def add(versions: Versions, name: str) -> Path:
     (folder / "weights" / "w").write_text(f"weights of {name}")
     versions.add(folder)
     return folder
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def open_bucket(url: str) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from ray.cluster_utils import Cluster
 
 from memnas_core import jobs
 from memnas_core.architecture import Operation
-from memnas_core.config import DataSettings, ExecutionSettings, TrainingSettings
+from memnas_core.config import DataSettings, ExecutionSettings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.errors import RecordError, SettingsError
 from memnas_core.grow_trim import seed_architecture
@@ -28,22 +28,12 @@ from tasks import ray_workers
 from tasks.ray_workers import NodeError, RayWorkers
 from tasks.watch import LimitError
 from tasks.workers import WorkerLostError
+from tests.core.processes import wait_until
+from tests.core.short_training import SHORT_TRAINING
 
 pytestmark = pytest.mark.timeout(180)
 
-TRAINING = TrainingSettings(
-    epochs=1,
-    batch_size=300,
-    learning_rate=0.05,
-    momentum=0.9,
-    weight_decay=5e-4,
-    restart_epochs=None,
-    restart_factor=1,
-    crop_padding=1,
-    cutout_size=2,
-    device="cpu",
-    precision="float32",
-)
+TRAINING = replace(SHORT_TRAINING, batch_size=300)
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
@@ -100,13 +90,6 @@ def train(job: TrainingJob) -> tuple[TrainingRecord, int]:
 
 def fail() -> None:
     raise RecordError("data: expected images, found none")
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
-    started = time.monotonic()
-    while not happened():
-        assert time.monotonic() - started < seconds, "it did not happen"
-        time.sleep(0.02)
 
 
 def told(path: Path) -> tuple[int, str]:

@@ -2,19 +2,18 @@
 
 import mmap
 import os
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.memory_limit import SETTINGS, sampled
 from memnas_core import jobs
 from memnas_core.architecture import Operation
-from memnas_core.config import DataSettings, TrainingSettings
+from memnas_core.config import DataSettings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.errors import SettingsError
 from memnas_core.grow_trim import seed_architecture
@@ -27,19 +26,6 @@ from tasks.watch import MARGIN_BYTES, LimitError, Watch
 from tasks.workers import Workers
 
 MB = 1_000_000
-SETTINGS = TrainingSettings(
-    epochs=1,
-    batch_size=300,
-    learning_rate=0.05,
-    momentum=0.9,
-    weight_decay=5e-4,
-    restart_epochs=None,
-    restart_factor=1,
-    crop_padding=1,
-    cutout_size=2,
-    device="cpu",
-    precision="float32",
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,24 +62,6 @@ def train(workers: Workers, job: TrainingJob) -> TrainingRecord:
     return workers.run(jobs.run, job, limits=job.limits, is_last=lambda record: record.status is Status.OUT_OF_MEMORY)
 
 
-@contextmanager
-def sampling(workers: Workers) -> Iterator[list[int]]:
-    """Look every two milliseconds at what each worker holds; the list holds the most."""
-    most, ended = [0], threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.002):
-            most[0] = max([most[0], *(worker.held_bytes() for worker in list(workers._all))])
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield most
-    finally:
-        ended.set()
-        thread.join()
-
-
 # What the workers run; they import this module.
 
 
@@ -108,14 +76,14 @@ def share_memory(megabytes: int) -> None:
 
 
 def test_a_training_that_needs_twice_the_limit_never_takes_more(workers: Workers, large: TrainingJob) -> None:
-    with sampling(workers) as needed:
+    with sampled(workers) as needed:
         free = train(workers, replace(large, seed=2))
     assert free.status is Status.TRAINED
     limited = replace(large, limits=Limits(needed[0] // 2, None, None))
     with Workers(cpu_places(1)) as fresh:
         assert fresh.run(held_bytes) + 10 * MB < needed[0] // 2, "the training needs more than the worker itself"
         (first,) = (worker._process.pid for worker in fresh._all)
-        with sampling(fresh) as taken:
+        with sampled(fresh) as taken:
             try:
                 record = train(fresh, limited)
             except LimitError as error:  # on a busy machine the search may see it before the worker's own guard does

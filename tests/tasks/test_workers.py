@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch.utils.deterministic
 
 from tasks.places import ON_CPU, Place, cpu_places
 from tasks.workers import WorkerLostError, Workers, _take
+from tests.core.processes import wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,14 +72,6 @@ def faults_of_memory_used_again() -> int:
         torch.empty(64 * 2**20).fill_(1.0)
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     return min(faults[1:])
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> float:
-    started = time.monotonic()
-    while not happened():
-        assert time.monotonic() - started < seconds, "it did not happen"
-        time.sleep(0.02)
-    return time.monotonic() - started
 
 
 def pid_in(path: Path) -> int:

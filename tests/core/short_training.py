@@ -1,0 +1,17 @@
+"""The settings of a training that takes a fraction of a second."""
+
+from memnas_core.config import TrainingSettings
+
+SHORT_TRAINING = TrainingSettings(
+    epochs=1,
+    batch_size=32,
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=5e-4,
+    restart_epochs=None,
+    restart_factor=1,
+    crop_padding=1,
+    cutout_size=2,
+    device="cpu",
+    precision="float32",
+)
