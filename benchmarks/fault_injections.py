@@ -19,7 +19,7 @@ from benchmarks.fault_searches import Place
 from benchmarks.fault_services import Services
 from memnas_core.data.dataset import INFO_FILE, SPLITS
 from memnas_core.errors import InputError
-from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE
+from memnas_core.training_records import RECORD_FILE, WEIGHTS_FILE
 
 DISK_MEGABYTES = 64
 """Size of the disk that is filled; a search leaves about a tenth of it."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 
-from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE
+from memnas_core.training_records import RECORD_FILE, WEIGHTS_FILE
 
 MARK = "MEMNAS_FAULT_TRIAL"
 """Variable that every process of a trial inherits."""

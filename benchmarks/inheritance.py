@@ -40,10 +40,12 @@ from memnas_core.data import prepare_dataset
 from memnas_core.data.dataset import DatasetInfo, open_dataset
 from memnas_core.environment import machine, versions
 from memnas_core.grow_trim import MoveKind, apply, edge_cuts, generate, growths, seed_architecture, trims
-from memnas_core.jobs import Start, TrainingJob, TrainingRecord, candidate_seed, finished, run
+from memnas_core.jobs import Start, TrainingJob, candidate_seed
 from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
+from memnas_core.trainer import run
+from memnas_core.training_records import TrainingRecord, finished
 
 SEED = 0
 BASES, CHILDREN = 5, 12

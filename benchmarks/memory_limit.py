@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from benchmarks.page import with_tables
-from memnas_core import jobs
+from memnas_core import trainer
 from memnas_core.architecture import Operation
 from memnas_core.config import DataSettings, TrainingSettings
 from memnas_core.data import open_dataset, prepare_dataset
@@ -88,7 +88,7 @@ def report(limits: list[int], store: Path) -> Iterator[str]:
             own = workers.run(held_bytes)
             asked = replace(job, seed=seed, limits=Limits(limit * MB, None, None))
             with sampled(workers) as most:
-                record = workers.run(jobs.run, asked, is_last=lambda done: done.status is Status.OUT_OF_MEMORY)
+                record = workers.run(trainer.run, asked, is_last=lambda done: done.status is Status.OUT_OF_MEMORY)
             held = most[0] / MB
             yield f"| {limit:,} | {held:,.1f} | {max(0.0, held - limit):,.1f} | {record.status.replace('_', ' ')} |"
             if seed == 0:

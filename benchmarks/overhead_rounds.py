@@ -36,13 +36,13 @@ from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.environment import machine, versions
 from memnas_core.graph import lower
 from memnas_core.grow_trim import Candidate, Move, MoveCounts, MoveKind, apply, generate, seed_architecture, trims
-from memnas_core.jobs import TrainingRecord, write_record
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.network import build_network
 from memnas_core.records import RoundSummary, Status
 from memnas_core.result_folder import SearchFolder, Start
 from memnas_core.rungs import climb
 from memnas_core.training import EpochFigures
+from memnas_core.training_records import TrainingRecord, write_record
 from tasks import recording, round_steps
 from tasks.display import Display
 from tasks.round_steps import RoundRows

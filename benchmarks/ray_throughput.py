@@ -28,10 +28,11 @@ from flows.cli import ENVIRONMENT
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.environment import machine, versions
 from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import TrainingJob, run
+from memnas_core.jobs import TrainingJob
 from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
+from memnas_core.trainer import run
 from tasks.places import cpu_places
 from tasks.worker_pool import WorkerPool
 from tasks.workers import Workers

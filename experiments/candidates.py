@@ -16,17 +16,18 @@ from rich.progress import Progress
 
 from experiments.plan import RESULTS, CandidatePlan, Plan, load_plan
 from experiments.stage import run_stage, stage_progress
-from memnas_core import jobs
+from memnas_core import trainer, training_records
 from memnas_core.architecture import to_json
 from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.environment import machine
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import TrainingJob, TrainingRecord, candidate_seed
+from memnas_core.jobs import TrainingJob, candidate_seed
 from memnas_core.lineages import Descendant, draw_lineages
 from memnas_core.measure import measure
 from memnas_core.tables import read_parquet, write_parquet
+from memnas_core.training_records import TrainingRecord
 from tasks.places import training_places
 from tasks.workers import Workers
 
@@ -163,7 +164,7 @@ def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[
     written = time.monotonic()
 
     def rows() -> list[TrainedCandidate]:
-        found = [[jobs.finished(job) for job in of_candidate] for of_candidate in all_jobs]
+        found = [[training_records.finished(job) for job in of_candidate] for of_candidate in all_jobs]
         return [
             table_row(descendant, complete, settings, info)
             for descendant, records in zip(descendants, found, strict=True)
@@ -182,8 +183,8 @@ def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[
 
 
 def _train_once(workers: Workers, job: TrainingJob) -> None:
-    if jobs.finished(job) is None:
-        workers.run(jobs.run, job)
+    if training_records.finished(job) is None:
+        workers.run(trainer.run, job)
 
 
 def main() -> None:

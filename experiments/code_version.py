@@ -25,17 +25,19 @@ _DATA = tuple(f"memnas_core.data.{name}" for name in ("prepare", "resizing", "sp
 _TRAINING = (
     *(
         f"memnas_core.{name}"
-        for name in ("architecture", "graph", "grow_trim", "heritage", "inheritance", "jobs", "measure", "network")
+        for name in ("architecture", "graph", "grow_trim", "heritage", "inheritance", "measure", "network")
     ),
     *(f"memnas_core.{name}" for name in ("dataflow", "memory", "order_search", "running_order", "training")),
     "memnas_core.data.augmentation",
     *_DATA,
 )
+_JOBS = tuple(f"memnas_core.{name}" for name in ("jobs", "trainer", "training_records"))
 
 DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
-    "candidates": (*_TRAINING, "memnas_core.lineages", "experiments.candidates"),
+    "candidates": (*_TRAINING, *_JOBS, "memnas_core.lineages", "experiments.candidates"),
     "search": (
         *_TRAINING,
+        *_JOBS,
         *(f"memnas_core.{name}" for name in ("controller", "controller_forest", "controller_paper")),
         *(f"memnas_core.{name}" for name in ("encoding", "examples", "facts", "metric", "search")),
         *(f"memnas_core.{name}" for name in ("front", "front_search", "halving", "rungs")),
@@ -52,7 +54,7 @@ DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
         *(f"experiments.controllers.{name}" for name in ("judge", "study")),
     ),
     "networks": (
-        *(name for name in _TRAINING if name != "memnas_core.jobs"),
+        *_TRAINING,
         *(f"experiments.{name}" for name in ("network_jobs", "networks", "small_networks", "train_networks")),
     ),
 }

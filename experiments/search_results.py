@@ -21,13 +21,13 @@ from memnas_core.choice import best_row
 from memnas_core.config import ActivationConvention, ObjectiveSettings
 from memnas_core.contenders import performance_of
 from memnas_core.errors import ArchitectureError, RecordError
-from memnas_core.jobs import read_record
 from memnas_core.measure import MemoryFigures
 from memnas_core.metric import Performance, score
 from memnas_core.network_files import ARCHITECTURE_FILE
 from memnas_core.records import CandidateRow, Status, read_candidates, write_candidates
 from memnas_core.result_folder import SearchFolder
 from memnas_core.storage import new_folder
+from memnas_core.training_records import read_record
 
 SEARCHES = RESULTS / "searches"
 METRICS_FILE = "metrics.json"

@@ -53,8 +53,8 @@ def export_network(settings: Settings, target: str, wanted: Format, int8: bool, 
     from memnas_core.export.images import calibration_images, check_images
     from memnas_core.export.model_file import export_errors
     from memnas_core.export.prediction import predicted_bytes
-    from memnas_core.jobs import load_network
     from memnas_core.storage import replacing, storage_errors
+    from memnas_core.trainer import load_network
 
     network = load_network(trained.architecture, trained.weights, trained.info)
     deployed = deploy(network)

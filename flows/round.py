@@ -10,8 +10,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from memnas_core.contenders import Contender, Ranking
 from memnas_core.grow_trim import MoveCounts
-from memnas_core.jobs import TrainingRecord
 from memnas_core.rungs import climb
+from memnas_core.training_records import TrainingRecord
 from tasks.round_steps import (
     RoundRows,
     generate,

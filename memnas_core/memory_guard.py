@@ -13,6 +13,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -67,9 +68,19 @@ def memory_guard(limits: Limits, device: torch.device) -> Iterator[None]:
 
 @cache  # of the warm process: later, freed memory would be taken for never touched
 def _never_touched_bytes() -> int:
-    """Return what this process has asked for and does not hold, in bytes."""
+    """Return what this process has asked for, does not hold and will not use, in bytes."""
     figures = _status("self")
-    return figures["VmData"] - figures["RssAnon"] - figures.get("VmSwap", 0)
+    return figures["VmData"] - figures["RssAnon"] - figures.get("VmSwap", 0) - _heap_ahead_bytes()
+
+
+def _heap_ahead_bytes() -> int:
+    """Return what the C library has asked for ahead, which the next allocations take without asking again."""
+    lines = iter(Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines())
+    if not any(line.endswith("[heap]") for line in lines):
+        return 0
+    own = takewhile(lambda line: not line.startswith("VmFlags"), lines)
+    figures = {name: int(value) * 1024 for name, value, *_ in map(str.split, own)}
+    return figures["Size:"] - figures["Anonymous:"] - figures["Swap:"]
 
 
 def _status(process: str) -> dict[str, int]:

@@ -26,7 +26,6 @@ from memnas_core.checksums import SUMS_FILE, check_sums, write_sums
 from memnas_core.config import Settings, differing_keys
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError, ResumeError, SettingsError
-from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE, trained_weights
 from memnas_core.reading import Kind, UnixTime, parse_record, read_text
 from memnas_core.records import (
     CandidateRow,
@@ -38,6 +37,7 @@ from memnas_core.records import (
 )
 from memnas_core.settings_file import dump_settings, load_settings
 from memnas_core.storage import new_folder, storage_errors, write_text
+from memnas_core.training_records import RECORD_FILE, WEIGHTS_FILE, trained_weights
 
 TABLE_FILE = "candidates.parquet"
 SUMMARY_FILE = "round.json"

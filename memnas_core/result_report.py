@@ -7,13 +7,13 @@ from memnas_core.architecture import from_json
 from memnas_core.choice import best_row, front_of
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
-from memnas_core.jobs import TrainingRecord, read_record
 from memnas_core.network_files import lifetime_table
 from memnas_core.records import CandidateRow
 from memnas_core.report import ChosenNetwork, ReportData, build_report
 from memnas_core.result_folder import SearchFolder
 from memnas_core.running_order import best_order
 from memnas_core.storage import write_text
+from memnas_core.training_records import TrainingRecord, read_record
 
 
 def write_report(folder: SearchFolder) -> Path:

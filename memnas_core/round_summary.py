@@ -9,8 +9,8 @@ from memnas_core.architecture import Architecture
 from memnas_core.config import SearchSettings
 from memnas_core.contenders import Base
 from memnas_core.grow_trim import MoveCounts
-from memnas_core.jobs import TrainingRecord
 from memnas_core.records import CandidateRow, RoundSummary, Status
+from memnas_core.training_records import TrainingRecord
 
 
 def summarise(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from memnas_core.contenders import Contender
-from memnas_core.jobs import TrainingRecord, joined
+from memnas_core.training_records import TrainingRecord, joined
 
 
 def climb(

@@ -20,10 +20,10 @@ from memnas_core.front import Front
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate, MoveCounts, MoveKind, apply, generate, growths, seed_architecture
 from memnas_core.halving import going_on
-from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance, score
 from memnas_core.records import CandidateRow, Status
+from memnas_core.training_records import TrainingRecord
 
 CHOICES = 4
 """A round near a limit is filled up to so many candidates for each that is trained, so that there is a choice."""

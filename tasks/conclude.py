@@ -9,20 +9,15 @@ from prefect.cache_policies import NO_CACHE
 
 from memnas_core.architecture import from_json
 from memnas_core.choice import best_row, front_of
-from memnas_core.jobs import (
-    TrainingRecord,
-    candidate_seed,
-    finished,
-    read_record,
-    test_accuracy,
-    trained_weights,
-)
+from memnas_core.jobs import candidate_seed
 from memnas_core.network_files import network_files
 from memnas_core.pictures.values import shown_bytes
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_checks import check_rounds
 from memnas_core.result_folder import Chosen
 from memnas_core.result_report import write_report
+from memnas_core.trainer import test_accuracy
+from memnas_core.training_records import TrainingRecord, finished, read_record, trained_weights
 from tasks.recording import log_chosen
 from tasks.round_steps import run_training
 from tasks.session import Search

@@ -10,11 +10,12 @@ import numpy as np
 from memnas_core.architecture import Architecture, from_json
 from memnas_core.choice import best_row
 from memnas_core.contenders import Contender
-from memnas_core.jobs import TrainingRecord, load_network, trained_weights
 from memnas_core.network_files import network_files
 from memnas_core.pictures.values import shown_bytes, shown_seconds
 from memnas_core.records import CandidateRow
 from memnas_core.result_folder import Chosen
+from memnas_core.trainer import load_network
+from memnas_core.training_records import TrainingRecord, trained_weights
 from tasks.remote import CONFIG, name_remote
 from tasks.session import Search
 from tasks.tracking.candidate_log import CandidateLog

@@ -12,19 +12,12 @@ from memnas_core.contenders import Contender, Generation, Ranking
 from memnas_core.controller import Controller, examples_for
 from memnas_core.data import open_checked
 from memnas_core.front_search import rank_for_front
-from memnas_core.jobs import (
-    TrainingJob,
-    TrainingRecord,
-    candidate_seed,
-    finished,
-    lost,
-    read_progress,
-    run,
-    write_record,
-)
+from memnas_core.jobs import TrainingJob, candidate_seed
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_checks import remove_damaged_rounds
 from memnas_core.round_summary import summarise
+from memnas_core.trainer import read_progress, run
+from memnas_core.training_records import TrainingRecord, finished, lost, write_record
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Search
 from tasks.watch import LimitError

@@ -15,12 +15,13 @@ from memnas_core.front_search import Neighbourhoods, accuracy_floor, first_front
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import Candidate
 from memnas_core.halving import rung_images
-from memnas_core.jobs import Start, TrainingJob, TrainingRecord, candidate_seed
+from memnas_core.jobs import Start, TrainingJob, candidate_seed
 from memnas_core.limits import Limits
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
 from memnas_core.search import seed_contenders
+from memnas_core.training_records import TrainingRecord
 from tasks.display import Display
 from tasks.pushing import Pushing
 from tasks.tracking.tracker import Tracker

@@ -34,7 +34,7 @@ class WorkerPool(Protocol):
             function: A module's function; it and its arguments are pickled.
             arguments: What it is given.
             limits: What the job may take; a worker that takes more is ended. A job guards its memory by itself, as
-                `memnas_core.jobs.run` does.
+                `memnas_core.trainer.run` does.
             is_last: Whether a result tells that the worker is unfit for another job.
             while_waiting: Called a few times a second while it runs.
 

@@ -106,7 +106,7 @@ class Workers:
             function: A module's function; it and its arguments are pickled.
             arguments: What it is given.
             limits: What the job may take; a worker that takes more is ended. Memory is looked at a few times a second
-                and not on CUDA, so that a job should guard it by itself, as `memnas_core.jobs.run` does.
+                and not on CUDA, so that a job should guard it by itself, as `memnas_core.trainer.run` does.
             is_last: Whether a result tells that the worker is unfit for another job.
             while_waiting: Called a few times a second while it runs.
 
@@ -203,6 +203,6 @@ def _end_with_parent(parent: int) -> None:
 def _warm_up() -> None:
     import torch
 
-    import memnas_core.jobs  # noqa: F401
+    import memnas_core.trainer  # noqa: F401
 
     torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3))

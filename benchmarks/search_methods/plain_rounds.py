@@ -11,9 +11,10 @@ from benchmarks.search_methods.tally import Tally
 from benchmarks.search_methods.trainer import Task
 from memnas_core.contenders import Contender, Ranking
 from memnas_core.grow_trim import MoveCounts
-from memnas_core.jobs import TrainingRecord, finished, run
 from memnas_core.result_folder import SearchFolder
 from memnas_core.rungs import climb
+from memnas_core.trainer import run
+from memnas_core.training_records import TrainingRecord, finished
 from tasks.round_steps import generate, rank, rerank, select, update_controller
 from tasks.session import Search
 

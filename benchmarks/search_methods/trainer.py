@@ -23,10 +23,12 @@ from memnas_core.data.augmentation import Augmentation
 from memnas_core.errors import SettingsError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import TrainingJob, candidate_seed, finished, run
+from memnas_core.jobs import TrainingJob, candidate_seed
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.network import build_network
+from memnas_core.trainer import run
 from memnas_core.training import TrainingProgress, accuracy, choose_device, measure_statistics, train
+from memnas_core.training_records import finished
 
 SEED_CELLS = (
     (Operation.DEPTHWISE_3X3, Operation.DEPTHWISE_5X5),

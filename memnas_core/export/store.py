@@ -10,10 +10,10 @@ from yaml import YAMLError
 from memnas_core.architecture import Architecture, from_json
 from memnas_core.data.dataset import INFO_FILE, SPLITS, DatasetInfo
 from memnas_core.errors import InputError, RecordError
-from memnas_core.jobs import WEIGHTS_FILE
 from memnas_core.reading import read_text
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_folder import SearchFolder, Start
+from memnas_core.training_records import WEIGHTS_FILE
 from memnas_core.yaml_reader import read_yaml
 
 

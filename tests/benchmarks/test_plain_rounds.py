@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.search_methods.plain_rounds import search_plainly
 from benchmarks.search_methods.tally import Tally
 from benchmarks.search_methods.trainer import Task
-from memnas_core.jobs import RECORD_FILE, read_record
 from memnas_core.settings_file import load_settings
+from memnas_core.training_records import RECORD_FILE, read_record
 
 PARAMS = Path("benchmarks/search.digits.yaml")
 LIMIT = 900

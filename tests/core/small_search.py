@@ -14,7 +14,7 @@ from memnas_core.contenders import Base, Ranking
 from memnas_core.data import DatasetInfo
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import MoveCounts, seed_architecture
-from memnas_core.jobs import TrainingJob, TrainingRecord, candidate_seed, write_record
+from memnas_core.jobs import TrainingJob, candidate_seed
 from memnas_core.network import build_network
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder, Start
@@ -22,6 +22,7 @@ from memnas_core.round_summary import summarise
 from memnas_core.search import generate_round, rank_round, rerank, seed_contender
 from memnas_core.settings_file import parse_settings
 from memnas_core.training import EpochFigures
+from memnas_core.training_records import TrainingRecord, write_record
 
 SHAPE = Shape(1, 8, 8)
 INFO = DatasetInfo(

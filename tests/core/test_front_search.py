@@ -17,11 +17,11 @@ from memnas_core.front import Front
 from memnas_core.front_search import Neighbourhoods, accuracy_floor, first_front, front_bases, rank_for_front
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import MoveKind, apply, edge_cuts, everywhere, generate, seed_architecture
-from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.records import CandidateRow, Status
 from memnas_core.search import promising, rerank, seed_contenders
 from memnas_core.settings_file import load_settings
+from memnas_core.training_records import TrainingRecord
 
 SEED_CELLS = (
     "[[depthwise_3x3, depthwise_5x5], [conv_3x3, depthwise_5x5], [depthwise_5x5, average_pool_3x3], "

@@ -19,17 +19,19 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import memnas_core
-from memnas_core import jobs  # its test_accuracy is no test
+from memnas_core import jobs, trainer, training_records  # its test_accuracy is no test
 from memnas_core.checksums import SUMS_FILE, write_sums
 from memnas_core.config import DataSettings, TrainingSettings
 from memnas_core.data import Split, open_dataset, prepare_dataset
 from memnas_core.errors import GraphError, RecordError, StorageError
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import RECORD_FILE, WEIGHTS_FILE, TrainingJob, candidate_seed, finished, load_network
+from memnas_core.jobs import TrainingJob, candidate_seed
 from memnas_core.limits import Limits
 from memnas_core.records import Status
+from memnas_core.trainer import load_network
 from memnas_core.training import TrainingProgress
+from memnas_core.training_records import RECORD_FILE, WEIGHTS_FILE, finished
 from tests.core.faults import fill, small_disk
 from tests.core.short_training import SHORT_TRAINING
 
@@ -56,7 +58,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
     digest = open_dataset(dataset).info.digest
     folder = tmp_path_factory.mktemp("trained")
     made = TrainingJob(ARCHITECTURE, ARCHITECTURE.arch_id, dataset, digest, replace(SETTINGS, epochs=2), 1, folder)
-    jobs.run(made)
+    trainer.run(made)
     return made
 
 
@@ -136,8 +138,8 @@ def test_candidate_seeds() -> None:
 def test_a_finished_job(job: TrainingJob) -> None:
     assert finished(job) is None
     before = time.time()
-    record = jobs.run(job)
-    assert finished(job) == record == jobs.read_record(job.path)
+    record = trainer.run(job)
+    assert finished(job) == record == training_records.read_record(job.path)
     assert (record.arch_id, record.status, record.message) == (job.arch_id, Status.TRAINED, "")
     assert (record.device, record.images_seen) == ("cpu", 9 * 32)  # of 300 images, 9 full batches
     assert before - 1 < record.started < time.time() + 1
@@ -154,7 +156,7 @@ def test_the_weights_give_the_recorded_accuracy(trained: TrainingJob) -> None:
     network = load_network(ARCHITECTURE, trained.path / WEIGHTS_FILE, data.info)
     assert not network.training
     assert by_hand(network, data.train, data.validation) == record.validation_accuracy
-    found = jobs.test_accuracy(ARCHITECTURE, trained.path / WEIGHTS_FILE, trained.dataset, SETTINGS)
+    found = trainer.test_accuracy(ARCHITECTURE, trained.path / WEIGHTS_FILE, trained.dataset, SETTINGS)
     assert found == by_hand(network, data.train, data.test)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters == lower(ARCHITECTURE, Shape(*data.info.shape), 10).weights
@@ -218,8 +220,8 @@ def test_what_is_not_as_it_was_written_is_not_trusted(
     damage(copy.path)
     assert finished(copy) is None
     with pytest.raises(RecordError, match="go on with --resume"):
-        jobs.trained_weights(copy.path)
-    assert jobs.run(copy).validation_accuracy == jobs.read_record(trained.path).validation_accuracy
+        training_records.trained_weights(copy.path)
+    assert trainer.run(copy).validation_accuracy == training_records.read_record(trained.path).validation_accuracy
     assert finished(copy) is not None
 
 
@@ -247,7 +249,7 @@ def test_damaged_weights_are_not_begun_with(trained: TrainingJob, tmp_path: Path
     going_on = replace(copy, images=32, start=jobs.Start(ARCHITECTURE, copy.key))
     flip(copy.path / WEIGHTS_FILE)
     with pytest.raises(RecordError, match=r"weights\.safetensors: expected the file that was written .*--resume"):
-        jobs.run(going_on)
+        trainer.run(going_on)
     assert finished(going_on) is None
 
 
@@ -256,8 +258,8 @@ def test_data_that_are_damaged_while_it_trains(damage: Callable[[Path], None], j
     """The workers of a search map the files; what a training may have seen is not recorded."""
     copy = replace(job, dataset=job.folder.parent / "data", settings=replace(SETTINGS, epochs=200))
     copytree(job.dataset, copy.dataset)
-    script = "import pickle, sys; from pathlib import Path; from memnas_core import jobs; "
-    script += "jobs.run(pickle.loads(Path(sys.argv[1]).read_bytes()))"
+    script = "import pickle, sys; from pathlib import Path; from memnas_core import trainer; "
+    script += "trainer.run(pickle.loads(Path(sys.argv[1]).read_bytes()))"
     path = job.folder.parent / "job"
     path.write_bytes(pickle.dumps(copy))
     worker = subprocess.Popen([sys.executable, "-c", script, str(path)], stderr=subprocess.PIPE, text=True)
@@ -269,7 +271,7 @@ def test_data_that_are_damaged_while_it_trains(damage: Callable[[Path], None], j
     assert "run again to prepare it anew" in words or worker.returncode == -signal.SIGBUS
     assert not copy.path.exists()
     with pytest.raises(RecordError, match="run again to prepare it anew"):
-        jobs.run(copy)
+        trainer.run(copy)
 
 
 def test_a_damaged_training_is_done_again(trained: TrainingJob, tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ def test_a_damaged_training_is_done_again(trained: TrainingJob, tmp_path: Path) 
     copytree(trained.path, copy.path)
     truncate(copy.path / RECORD_FILE)
     (copy.path / WEIGHTS_FILE).write_text("no weights")
-    record, original = jobs.run(copy), finished(trained)
+    record, original = trainer.run(copy), finished(trained)
     assert original is not None
     assert finished(copy) == record
     assert record.validation_accuracy == original.validation_accuracy
@@ -286,12 +288,12 @@ def test_a_damaged_training_is_done_again(trained: TrainingJob, tmp_path: Path) 
 
 def test_reading_a_record_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"training\.json: expected the record of a training, found .*No such"):
-        jobs.read_record(tmp_path)
+        training_records.read_record(tmp_path)
 
 
 def test_a_diverging_job(job: TrainingJob) -> None:
     wild = replace(job, settings=replace(SETTINGS, epochs=30, learning_rate=1e38))
-    record = jobs.run(wild)
+    record = trainer.run(wild)
     assert record.status is Status.DIVERGED
     assert record.validation_accuracy is None
     assert f"after {record.images_seen} images" in record.message
@@ -307,15 +309,15 @@ def test_out_of_memory_is_a_result(job: TrainingJob) -> None:
 import pickle, resource, sys
 from pathlib import Path
 import torch
-from memnas_core import jobs
+from memnas_core import trainer, training_records
 torch.set_num_threads(1)
 small, job = pickle.loads(Path(sys.argv[1]).read_bytes())
-jobs.run(small)
+trainer.run(small)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000, used + 150_000_000))
-record = jobs.run(job)
-assert jobs.finished(job) == record
-assert jobs.run(small).status == "trained"  # the process is still good
+record = trainer.run(job)
+assert training_records.finished(job) == record
+assert trainer.run(small).status == "trained"  # the process is still good
 print(record.status)
 """
     wanting = replace(job, architecture=big, arch_id=big.arch_id, settings=replace(SETTINGS, batch_size=300))
@@ -355,13 +357,13 @@ def test_what_counts_as_out_of_memory(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(jobs, "train", fail)
+    monkeypatch.setattr(trainer, "train", fail)
     asked = replace(job, limits=Limits(10**12 if limited else None, None, None))
     if is_out_of_memory:
-        assert jobs.run(asked).status is Status.OUT_OF_MEMORY
+        assert trainer.run(asked).status is Status.OUT_OF_MEMORY
     else:
         with pytest.raises(RuntimeError):
-            jobs.run(asked)
+            trainer.run(asked)
 
 
 TIGHT = Limits(memory_bytes=10**9, gpu_share=0.5, seconds=60.0)
@@ -379,14 +381,14 @@ def test_a_failure_is_not_believed_under_wider_limits(
     status: Status, wider: list[dict[str, float | None]], job: TrainingJob
 ) -> None:
     failed = replace(job, limits=TIGHT)
-    record = jobs.lost(failed, time.time(), "too much", status)
-    jobs.write_record(failed, record)
+    record = training_records.lost(failed, time.time(), "too much", status)
+    training_records.write_record(failed, record)
     assert finished(failed) == record
     assert finished(replace(job, limits=replace(TIGHT, memory_bytes=10**8, seconds=6.0))) == record
     for change in wider:
         assert finished(replace(job, limits=replace(TIGHT, **change))) is None
     # it is replaced by what comes of the next attempt, and a success is believed under any limits
-    again = jobs.run(replace(job, limits=replace(TIGHT, memory_bytes=None)))
+    again = trainer.run(replace(job, limits=replace(TIGHT, memory_bytes=None)))
     assert again.status is Status.TRAINED
     assert finished(failed) == again
 
@@ -395,19 +397,19 @@ def test_other_errors_are_no_results(job: TrainingJob) -> None:
     """Images of 8 pixels cannot be halved four times: a bug of the caller, not a result of the candidate."""
     deep = seed_architecture((2, 2, 2, 2), 4)
     with pytest.raises(GraphError):
-        jobs.run(replace(job, architecture=deep))
+        trainer.run(replace(job, architecture=deep))
     assert list(job.folder.iterdir()) == []
     with pytest.raises(RecordError, match="nowhere"):
-        jobs.run(replace(job, dataset=Path("nowhere")))
+        trainer.run(replace(job, dataset=Path("nowhere")))
 
 
 def test_progress(job: TrainingJob) -> None:
     long = replace(job, settings=replace(SETTINGS, epochs=40))
     seen: list[TrainingProgress] = []
     with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(jobs.run, long)
+        future = threads.submit(trainer.run, long)
         while not future.done():
-            progress = jobs.read_progress(long)
+            progress = trainer.read_progress(long)
             if progress is not None and progress not in seen:
                 seen.append(progress)
             time.sleep(0.01)
@@ -419,7 +421,7 @@ def test_progress(job: TrainingJob) -> None:
         assert progress.epoch == (progress.images_seen - 1) // (9 * 32) + 1
         assert progress.images_seen % 32 == 0
         assert progress.train_loss > 0
-    assert jobs.read_progress(long) is None
+    assert trainer.read_progress(long) is None
     assert {path.name for path in long.folder.iterdir()} == {long.key}
 
 
@@ -427,7 +429,7 @@ def test_progress(job: TrainingJob) -> None:
 def test_progress_that_cannot_be_read_is_none(content: str, job: TrainingJob) -> None:
     job.folder.mkdir()
     job.progress_path.write_text(content)
-    assert jobs.read_progress(job) is None
+    assert trainer.read_progress(job) is None
 
 
 def test_a_full_disk(job: TrainingJob, tmp_path: Path) -> None:
@@ -436,15 +438,15 @@ def test_a_full_disk(job: TrainingJob, tmp_path: Path) -> None:
         there.folder.mkdir()
         filler = fill(disk)
         with pytest.raises(StorageError, match="the disk is full; free some space"):
-            jobs.run(there)
+            trainer.run(there)
         assert finished(there) is None
         assert not there.path.exists()
         # progress comes first in a long training
         with pytest.raises(StorageError, match="the disk is full"):
-            jobs.run(replace(there, settings=replace(SETTINGS, epochs=2000)))
+            trainer.run(replace(there, settings=replace(SETTINGS, epochs=2000)))
         filler.unlink()
         assert finished(there) is None
-        assert jobs.run(there) == finished(there)
+        assert trainer.run(there) == finished(there)
 
 
 @pytest.mark.parametrize("kind", ["other network", "truncated", "missing", "no weights"])
@@ -476,10 +478,10 @@ def test_weights_name_their_network(trained: TrainingJob) -> None:
 def test_a_lost_worker(job: TrainingJob) -> None:
     job.folder.mkdir()
     job.progress_path.write_text("{}")
-    record = jobs.lost(job, time.time() - 5, "the worker process died: killed")
+    record = training_records.lost(job, time.time() - 5, "the worker process died: killed")
     assert list(job.folder.iterdir()) == []
     assert (record.status, record.validation_accuracy, record.images_seen) == (Status.WORKER_LOST, None, 0)
     assert 5 <= record.seconds < 60
-    jobs.write_record(job, record)
+    training_records.write_record(job, record)
     assert finished(job) == record
     assert json.loads((job.path / RECORD_FILE).read_text()) == json.loads(json.dumps(asdict(record)))

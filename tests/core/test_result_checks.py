@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from memnas_core.errors import RecordError
-from memnas_core.jobs import WEIGHTS_FILE, finished
 from memnas_core.records import Status
 from memnas_core.result_checks import check_rounds, damage, remove_damaged_rounds
 from memnas_core.result_folder import Chosen, SearchFolder
+from memnas_core.training_records import WEIGHTS_FILE, finished
 from tests.core.faults import deaths
 from tests.core.small_search import START, SmallSearch, small_settings
 

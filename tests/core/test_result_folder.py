@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 
 from memnas_core.config import Settings
 from memnas_core.errors import RecordError, ResumeError, StorageError
-from memnas_core.jobs import WEIGHTS_FILE, finished
 from memnas_core.records import Status
 from memnas_core.result_checks import remove_damaged_rounds
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.settings_file import load_settings
+from memnas_core.training_records import WEIGHTS_FILE, finished
 from tests.core.faults import deaths, fill, read_only, small_disk
 from tests.core.small_search import INFO, START, SmallSearch, small_settings
 

@@ -18,13 +18,13 @@ from memnas_core.choice import best_row
 from memnas_core.environment import PACKAGES, machine, versions
 from memnas_core.errors import RecordError, ResumeError, StorageError
 from memnas_core.graph import Shape, lower
-from memnas_core.jobs import RECORD_FILE
 from memnas_core.measure import measure
 from memnas_core.network import build_network
 from memnas_core.network_files import lifetime_table, network_files
 from memnas_core.records import CandidateRow, Status
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.result_report import write_report
+from memnas_core.training_records import RECORD_FILE
 from tests.core.faults import fill, small_disk
 from tests.core.random_architectures import random_walks
 from tests.core.small_search import SHAPE, START, SmallSearch, small_settings

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from memnas_core.architecture import Operation
 from memnas_core.contenders import Contender
 from memnas_core.grow_trim import Candidate, seed_architecture
-from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures
 from memnas_core.records import Status
 from memnas_core.rungs import climb
+from memnas_core.training_records import TrainingRecord
 
 OPERATIONS = (Operation.CONV_3X3, Operation.DEPTHWISE_3X3, Operation.DEPTHWISE_5X5)
 SEEDS = [seed_architecture((1,), 4, (operation, operation)) for operation in OPERATIONS]

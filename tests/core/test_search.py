@@ -20,13 +20,13 @@ from memnas_core.controller import Controller
 from memnas_core.errors import RecordError, TrainingError
 from memnas_core.examples import Example
 from memnas_core.grow_trim import Candidate, MoveCounts, count_growths, count_trims, generate, seed_architecture
-from memnas_core.jobs import TrainingRecord
 from memnas_core.measure import MemoryFigures, measure
 from memnas_core.metric import Performance
 from memnas_core.records import CandidateRow, RoundSummary, Status
 from memnas_core.result_folder import SearchFolder
 from memnas_core.round_summary import completion, predicted_tau, summarise
 from memnas_core.search import generate_round, rank_round, rerank, seed_contender
+from memnas_core.training_records import TrainingRecord
 from tests.core.random_architectures import bare_architecture, random_walk
 from tests.core.small_search import SHAPE, SmallSearch, small_settings
 

@@ -14,9 +14,9 @@ import torch
 from memnas_core.architecture import from_json
 from memnas_core.data.split_file import map_split
 from memnas_core.errors import RecordError
-from memnas_core.jobs import load_network
 from memnas_core.records import read_candidates
 from memnas_core.result_folder import SearchFolder
+from memnas_core.trainer import load_network
 from tests.core.small_search import INFO
 from tests.security.conftest import SEARCH
 from tests.security.spoiling import MARK, Canary, torch_pickled

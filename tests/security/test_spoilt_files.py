@@ -22,12 +22,13 @@ from memnas_core.data.fashion_mnist import read_idx
 from memnas_core.errors import MemnasError
 from memnas_core.exported_program import trace_program
 from memnas_core.graph import Shape, lower
-from memnas_core.jobs import load_network, read_record
 from memnas_core.memory_report import memory_report
 from memnas_core.records import read_candidates
 from memnas_core.result_folder import SearchFolder
 from memnas_core.result_report import write_report
 from memnas_core.settings_file import load_settings
+from memnas_core.trainer import load_network
+from memnas_core.training_records import read_record
 from tests.core.small_search import INFO, SETTINGS, SHAPE
 from tests.security.conftest import SEARCH
 from tests.security.malformed_networks import GOOD

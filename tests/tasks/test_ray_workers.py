@@ -15,15 +15,16 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from memnas_core import jobs
+from memnas_core import trainer, training_records
 from memnas_core.architecture import Operation
 from memnas_core.config import DataSettings, ExecutionSettings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.errors import RecordError, SettingsError
 from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import TrainingJob, TrainingRecord
+from memnas_core.jobs import TrainingJob
 from memnas_core.limits import Limits
 from memnas_core.records import Status
+from memnas_core.training_records import TrainingRecord
 from tasks import ray_workers
 from tasks.ray_workers import NodeError, RayWorkers
 from tasks.watch import LimitError
@@ -85,7 +86,7 @@ def tell_and_sleep(path: Path, seconds: float) -> str:
 
 
 def train(job: TrainingJob) -> tuple[TrainingRecord, int]:
-    return jobs.run(job), os.getpid()
+    return trainer.run(job), os.getpid()
 
 
 def fail() -> None:
@@ -217,7 +218,7 @@ def test_a_training_without_enough_memory_costs_its_process(workers: RayWorkers,
     record, process = workers.run(train, too_large, limits=limits)
     assert record.status is Status.OUT_OF_MEMORY
     assert record.message.startswith(f"out of memory, the limit is {limits.memory_bytes:,} bytes: ")
-    assert jobs.finished(too_large) == record
+    assert training_records.finished(too_large) == record
     record, another = workers.run(train, fits, limits=limits)
     assert record.status is Status.TRAINED
     assert another != process

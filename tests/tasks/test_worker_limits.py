@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.memory_limit import SETTINGS, sampled
-from memnas_core import jobs
+from memnas_core import trainer, training_records
 from memnas_core.architecture import Operation
 from memnas_core.config import DataSettings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.errors import SettingsError
 from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import TrainingJob, TrainingRecord
+from memnas_core.jobs import TrainingJob
 from memnas_core.limits import Limits
 from memnas_core.memory_guard import held_bytes
 from memnas_core.records import Status
+from memnas_core.training_records import TrainingRecord
 from tasks.places import cpu_places
 from tasks.watch import MARGIN_BYTES, LimitError, Watch
 from tasks.workers import Workers
@@ -59,7 +60,9 @@ def large(small: TrainingJob) -> TrainingJob:
 
 
 def train(workers: Workers, job: TrainingJob) -> TrainingRecord:
-    return workers.run(jobs.run, job, limits=job.limits, is_last=lambda record: record.status is Status.OUT_OF_MEMORY)
+    return workers.run(
+        trainer.run, job, limits=job.limits, is_last=lambda record: record.status is Status.OUT_OF_MEMORY
+    )
 
 
 # What the workers run; they import this module.
@@ -75,30 +78,27 @@ def share_memory(megabytes: int) -> None:
     time.sleep(60)
 
 
-def test_a_training_that_needs_twice_the_limit_never_takes_more(workers: Workers, large: TrainingJob) -> None:
+def test_a_training_that_needs_more_than_its_limit_never_takes_it(workers: Workers, large: TrainingJob) -> None:
     with sampled(workers) as needed:
         free = train(workers, replace(large, seed=2))
     assert free.status is Status.TRAINED
-    limited = replace(large, limits=Limits(needed[0] // 2, None, None))
+    limit = needed[0] * 3 // 4
+    limited = replace(large, limits=Limits(limit, None, None))
     with Workers(cpu_places(1)) as fresh:
-        assert fresh.run(held_bytes) + 10 * MB < needed[0] // 2, "the training needs more than the worker itself"
+        assert fresh.run(held_bytes) + 100 * MB < limit, "the training needs more than the worker itself"
         (first,) = (worker._process.pid for worker in fresh._all)
         with sampled(fresh) as taken:
-            try:
-                record = train(fresh, limited)
-            except LimitError as error:  # on a busy machine the search may see it before the worker's own guard does
-                record = jobs.lost(limited, error.started, str(error), error.status)
-                jobs.write_record(limited, record)
+            record = train(fresh, limited)
         assert record.status is Status.OUT_OF_MEMORY
-        assert record.message.startswith(f"out of memory, the limit is {needed[0] // 2:,} bytes: ")
-        assert needed[0] // 2 - MARGIN_BYTES < taken[0] < needed[0] // 2 + 2 * MARGIN_BYTES
-        assert jobs.finished(limited) == record
+        assert record.message.startswith(f"out of memory, the limit is {limit:,} bytes: ")
+        assert limit / 2 < taken[0] <= limit
+        assert training_records.finished(limited) == record
         # a new worker trains what the old one could not
         (second,) = (worker._process.pid for worker in fresh._all)
         assert second != first
         wider = replace(large, limits=Limits(needed[0] * 3 // 2, None, None))
         assert train(fresh, wider).status is Status.TRAINED
-        assert jobs.finished(limited) is not None
+        assert training_records.finished(limited) is not None
 
 
 def test_a_limit_changes_no_result(workers: Workers, small: TrainingJob) -> None:
@@ -106,19 +106,20 @@ def test_a_limit_changes_no_result(workers: Workers, small: TrainingJob) -> None
     ours, theirs = train(workers, limited), train(workers, small)
     assert ours.key == theirs.key
     assert ours.validation_accuracy == theirs.validation_accuracy
-    name = jobs.WEIGHTS_FILE
+    name = training_records.WEIGHTS_FILE
     assert (limited.path / name).read_bytes() == (small.path / name).read_bytes()
 
 
-def test_memory_that_the_worker_cannot_guard_is_watched(workers: Workers) -> None:
+def test_memory_that_the_worker_cannot_guard_is_watched() -> None:
     """Its parent sees it and ends it; the next job finds a worker."""
-    limit = workers.run(held_bytes) + 50 * MB
-    with pytest.raises(LimitError, match=rf"the limit is {limit:,} bytes: the worker held ") as caught:
-        workers.run(share_memory, 1000, limits=Limits(limit, None, None))
-    assert caught.value.status is Status.OUT_OF_MEMORY
-    held = int(str(caught.value).rpartition(" ")[2].replace(",", ""))
-    assert limit + MARGIN_BYTES < held < limit + MARGIN_BYTES + 400 * MB  # of 1000; it takes 10 between two looks
-    assert [workers.run(abs, -3) for _ in range(4)] == [3] * 4
+    with Workers(cpu_places(1)) as workers:  # that have not trained, for they keep memory
+        limit = workers.run(held_bytes) + 50 * MB
+        with pytest.raises(LimitError, match=rf"the limit is {limit:,} bytes: the worker held ") as caught:
+            workers.run(share_memory, 1000, limits=Limits(limit, None, None))
+        assert caught.value.status is Status.OUT_OF_MEMORY
+        held = int(str(caught.value).rpartition(" ")[2].replace(",", ""))
+        assert limit + MARGIN_BYTES < held < limit + MARGIN_BYTES + 400 * MB  # of 1000; it takes 10 between two looks
+        assert [workers.run(abs, -3) for _ in range(4)] == [3] * 4
 
 
 def test_a_training_that_hangs_is_ended_alone(workers: Workers) -> None:
