@@ -153,8 +153,8 @@ class ObjectiveSettings:
     Attributes:
         accuracy_weight: The paper's lambda: 0 looks at memory only, 1 at accuracy only.
         accuracy_floor: A network no more accurate on the validation images is of no use: it is not chosen if there is
-            a better one, and with `search.aim: front` it is no base; null: none is refused, and the front begins four
-            fifths of the way from guessing to the first network.
+            a better one, and with `search.aim: front` it is no base once there are better ones; null: none is refused,
+            and the front begins four fifths of the way from guessing to the first network.
         activation_convention: Which figure enters as activation memory.
         weight_bytes: Bytes of one weight.
         activation_bytes: Bytes of one activation.

@@ -35,15 +35,31 @@ from memnas_core.search import generate_round, is_grown
 FLOOR_SHARE = 0.8
 """Where a front begins by itself: so much of the way from guessing to the first network's accuracy."""
 
+ERROR_FACTOR = 2.0
+"""Where a front begins while no network is as accurate as the settings want: so many times the error of the best."""
+
 DEEP_SHARES = (0.7, 0.5, 0.35)
 """Shares of the base's memory that candidates are trimmed to with several moves at once."""
 
 
-def accuracy_floor(objective: ObjectiveSettings, first_accuracy: float, classes: int) -> float:
-    """Return the accuracy at which a front begins: what the settings say, or most of the way to the first network's."""
-    if objective.accuracy_floor is not None:
+def accuracy_floor(objective: ObjectiveSettings, first_accuracy: float, best_accuracy: float, classes: int) -> float:
+    """Return the accuracy at which a front begins: what the settings say, or most of the way to the first network's.
+
+    While no network is as accurate as the settings want, it begins near the best that there is. Those networks lead to
+    ones that are; an empty front would leave a single base, and its largest neighbours.
+
+    Args:
+        objective: What the settings want.
+        first_accuracy: Of the network that round 0 chose.
+        best_accuracy: Of all that was trained.
+        classes: Number of classes.
+    """
+    guessing = 1 / classes
+    if objective.accuracy_floor is None:
+        return guessing + FLOOR_SHARE * (first_accuracy - guessing)
+    if best_accuracy > objective.accuracy_floor:
         return objective.accuracy_floor
-    return 1 / classes + FLOOR_SHARE * (first_accuracy - 1 / classes)
+    return max(guessing, 1 - ERROR_FACTOR * (1 - best_accuracy))
 
 
 def first_front(contenders: Sequence[Contender], objective: ObjectiveSettings, classes: int) -> Front:

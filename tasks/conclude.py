@@ -35,6 +35,11 @@ def conclude(search: Search) -> None:
         f"Chosen for lambda = {objective.accuracy_weight}: {row.arch_id} of round {row.round}, "
         f"from a Pareto front of {len(front)}."
     )
+    if objective.accuracy_floor is not None and (row.measured_accuracy or 0.0) <= objective.accuracy_floor:
+        search.display.say(
+            f"No network is more accurate than objective.accuracy_floor, {objective.accuracy_floor}: this is the most "
+            f"accurate, {row.measured_accuracy:.4f} on the validation images. More search.rounds may find a better one."
+        )
     training, record, epochs = _final_training(search, row)
     weights, data = trained_weights(training).absolute(), search.dataset.absolute()
     accuracy = search.workers.run(test_accuracy, architecture, weights, data, search.settings.training)

@@ -119,7 +119,8 @@ class Search:
 
     @property
     def _floor(self) -> float:
-        return accuracy_floor(self.settings.objective, self._chosen[0].performance.accuracy, self.classes)
+        first, best = self._chosen[0].performance.accuracy, max(network.accuracy for _, network in self.trained)
+        return accuracy_floor(self.settings.objective, first, best, self.classes)
 
     def candidate_job(self, candidate: Candidate, images: int | None, before: TrainingRecord | None) -> TrainingJob:
         """Return the job of a candidate's rung.

@@ -84,8 +84,21 @@ def test_bases_are_the_front_above_the_floor() -> None:
 
 
 def test_the_floor() -> None:
-    assert accuracy_floor(OBJECTIVE, 0.98, 10) == 0.5
-    assert accuracy_floor(replace(OBJECTIVE, accuracy_floor=None), 0.9, 10) == pytest.approx(0.1 + 0.8 * 0.8)
+    assert accuracy_floor(OBJECTIVE, 0.4, 0.51, 10) == 0.5
+    assert accuracy_floor(replace(OBJECTIVE, accuracy_floor=None), 0.9, 0.95, 10) == pytest.approx(0.1 + 0.8 * 0.8)
+
+
+def test_a_floor_that_no_network_reaches_yet_lets_the_best_be_bases() -> None:
+    """Else the only base would be a round's winner, which on an empty front is any network at all."""
+    wanted = replace(OBJECTIVE, accuracy_floor=0.98)
+    floor = accuracy_floor(wanted, 0.7, 0.95, 10)
+    assert floor == pytest.approx(0.9), "twice the error of the best"
+    rows = rows_of([0.95, 0.93, 0.92, 0.89])
+    bases = front_bases(rows, wanted, floor)
+    assert bases
+    assert {base.performance.accuracy for base in bases} <= {0.95, 0.93, 0.92}
+    assert accuracy_floor(wanted, 0.3, 0.3, 10) == 0.1, "never below guessing"
+    assert accuracy_floor(wanted, 0.7, 0.981, 10) == 0.98
 
 
 def test_what_is_chosen_is_above_the_floor() -> None:
