@@ -37,11 +37,13 @@ from memnas_core.training import prepare_process
 
 TRAININGS = 5
 
+DEFAULT = "default"
+
 FRESH = ("search.weights=fresh", "search.warm_learning_rate=null")
 _CELLS = "search.seed_cells=" + json.dumps([[operation.value for operation in pair] for pair in SEED_CELLS])
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "default": (),
+    DEFAULT: (),
     "candidates fully trained from nothing": (*FRESH, "search.rungs=[1.0]", "search.keep=1.0"),
     "weights from nothing, same rungs": FRESH,
     "all go on to the second rung": ("search.keep=1.0",),
@@ -126,7 +128,8 @@ def main(
     choices: tuple[str, ...], seeds: tuple[int, ...], store: Path, rows: Path, page: Path | None, workers: int
 ) -> None:
     """Search, gather, write and print."""
-    trials = [Trial(*which, store) for which in product(DATASETS, choices, seeds)]
+    compared = dict.fromkeys((DEFAULT, *choices))
+    trials = [Trial(*which, store) for which in product(DATASETS, compared, seeds)]
     missing = {trial.path: trial for trial in trials if not trial.path.is_file()}  # some choices are a default
     with ProcessPoolExecutor(workers, get_context("spawn"), prepare_process, max_tasks_per_child=1) as pool:
         futures = {pool.submit(perform, trial): trial for trial in missing.values()}
@@ -143,19 +146,20 @@ def main(
 
 
 def table(found: Mapping[Trial, Sequence[Row]]) -> Iterator[str]:
-    """Yield the hypervolume of each choice at the end, a line a choice, in Markdown."""
-    datasets = list(dict.fromkeys(trial.dataset for trial in found))
-    yield f"| search | {' | '.join(datasets)} |"
-    yield "|---|" + "---:|" * len(datasets)
-    for choice in dict.fromkeys(trial.choice for trial in found):
+    """Yield a line a choice, in Markdown: hypervolume at the end, and by how much it differs from the default's.
+
+    Seeds decide first weights and validation images, so that differences are taken seed by seed.
+    """
+    ends = {(trial.dataset, trial.choice, trial.seed): rows[-1].hypervolume for trial, rows in found.items()}
+    datasets, choices, seeds = (tuple(dict.fromkeys(part)) for part in zip(*ends, strict=True))
+    yield f"| search | {' | '.join(f'{dataset} | from the default' for dataset in datasets)} |"
+    yield "|---|" + "---:|" * (2 * len(datasets))
+    for choice in choices:
         cells = []
         for dataset in datasets:
-            ends = [
-                rows[-1].hypervolume
-                for trial, rows in found.items()
-                if (trial.dataset, trial.choice) == (dataset, choice)
-            ]
-            cells.append(Spread.of(ends).shown(3))
+            cells.append(Spread.of([ends[dataset, choice, seed] for seed in seeds]).shown(3))
+            differences = [ends[dataset, choice, seed] - ends[dataset, DEFAULT, seed] for seed in seeds]
+            cells.append("" if choice == DEFAULT else Spread.of(differences).shown(3, sign="+"))
         yield f"| {choice} | {' | '.join(cells)} |"
 
 
@@ -165,7 +169,7 @@ def circumstances(seeds: Sequence[int]) -> Iterator[str]:
     yield f"- date: {datetime.now(UTC):%Y-%m-%d}; machine: {machine()}; no figure here is a time"
     yield (
         f"- n: seeds {', '.join(map(str, seeds))}, the images of {TRAININGS} full trainings a search; figures: "
-        "hypervolume at the end, median and range over seeds"
+        "hypervolume at the end, and how it differs from the default's with the same seed, median and range over seeds"
     )
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 
 class Spread(NamedTuple):
@@ -17,6 +17,7 @@ class Spread(NamedTuple):
         """Return the spread of at least one value."""
         return cls(min(values), statistics.median(values), max(values))
 
-    def shown(self, digits: int) -> str:
-        """Return median and extremes in words."""
-        return f"{self.median:,.{digits}f} ({self.least:,.{digits}f} to {self.most:,.{digits}f})"
+    def shown(self, digits: int, sign: Literal["", "+"] = "") -> str:
+        """Return median and extremes in words, with "+" before what is not negative if asked for."""
+        median, least, most = (f"{value:{sign},.{digits}f}" for value in (self.median, self.least, self.most))
+        return f"{median} ({least} to {most})"

@@ -55,7 +55,9 @@ def test_a_round_in_which_everything_times_out(place: Place, prefect_server: dic
     running = place.start(*overrides, environment=prefect_server)
     running.finish()
     assert running.left_over() == []
-    assert "No network is more accurate than objective.accuracy_floor, 0.999: this is the most accurate" in running.text()
+    assert (
+        "No network is more accurate than objective.accuracy_floor, 0.999: this is the most accurate" in running.text()
+    )
     assert "timed_out: not finished after 10 s (execution.training_seconds)" in running.text()
     assert "2 failed; winner" in running.text()
     assert "(none, every training failed)" in running.text()
