@@ -83,13 +83,13 @@ class Display:
         """Remove a training's bar and print its line."""
         with self._lock:
             bar = self._trainings.pop(arch_id, None)
+            if bar is not None:
+                self._progress.remove_task(bar)
+            if self._round is not None:
+                self._progress.advance(self._round)
             self._finished += 1
             place = f"{self._finished}/{self._of}"
-        if bar is not None:
-            self._progress.remove_task(bar)
-        if self._round is not None:
-            self._progress.advance(self._round)
-        self.say(f"  {place:>7}  {arch_id[:8]}  {line}")
+            self.say(f"  {place:>7}  {arch_id[:8]}  {line}")  # under the lock, or 8/8 may come before 7/8
 
     def end_round(self, summary: RoundSummary) -> None:
         """Remove a round's bar, move the search's, and print what the round chose."""
