@@ -75,7 +75,7 @@ audit: install  ## ask for known flaws in the pinned packages; needs the interne
 test: install export benchmarks ray team  ## run all tests, or ARGS="tests/core -k name"
 	scripts/system-packages.sh
 	scripts/audit.sh --install-only
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types contracts  ## lint, types and import contracts
 
