@@ -66,6 +66,8 @@ class Display:
         """Say how many candidates go on to a further rung of their training, counted from 0."""
         with self._lock:
             self._finished, self._of = 0, running
+        if self._round is not None:
+            self._progress.reset(self._round, total=running, note=f"{running} in rung {rung + 1}")
         self.say(f"  {running} go on to rung {rung + 1}")
 
     def training(self, arch_id: str, progress: TrainingProgress | None) -> None:

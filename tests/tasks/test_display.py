@@ -72,6 +72,18 @@ def test_a_file_gets_lines_only() -> None:
     assert "\x1b" not in out.getvalue()
 
 
+def test_a_further_rung_has_a_bar_of_its_own() -> None:
+    with display(terminal=True) as (shown, out):
+        shown.begin_round(2, candidates=412, chosen=4)
+        for number in range(4):
+            shown.training_done(f"{number:012}", "accuracy 0.5")
+        shown.begin_rung(1, running=2)
+        shown.training_done("000000000000", "accuracy 0.6")
+        shown.say("done")
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue()).rstrip().splitlines()[-1]
+    assert "50% 2 in rung 2" in last, "one of the two that go on, not five of four"
+
+
 def test_failures_are_told() -> None:
     with display(terminal=False) as (shown, out):
         shown.end_round(replace(SUMMARY, failed=2))
