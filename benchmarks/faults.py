@@ -11,23 +11,21 @@ Run: python -m benchmarks.faults --page docs/faults.md
 
 import os
 import random
-import shlex
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from benchmarks.circumstances import circumstances
 from benchmarks.fault_injections import Fault
 from benchmarks.fault_report import page_lines
 from benchmarks.fault_services import Services
 from benchmarks.fault_trials import Laboratory, Reference, Row, code_digest
 from benchmarks.page import with_tables
 from flows.cli import ENVIRONMENT
-from memnas_core.environment import machine, versions
 from memnas_core.storage import write_text
 from memnas_core.tables import read_parquet, write_parquet
 
@@ -74,7 +72,7 @@ def main(
         for row in measure(params, keep or Path(folder), wanted, {row.trial for row in done}, trials, seed):
             done = sorted([*done, row], key=lambda row: row.trial)
             write_parquet(rows, Row, done)
-    lines = list(page_lines(done, list(circumstances(done, seed))))
+    lines = list(page_lines(done, list(notes(done, seed))))
     print("\n".join(lines))
     if page is not None:
         write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page))
@@ -126,14 +124,10 @@ def said(row: Row) -> str:
     )
 
 
-def circumstances(rows: Sequence[Row], seed: int) -> Iterator[str]:
+def notes(rows: Sequence[Row], seed: int) -> Iterator[str]:
     """Yield command, date, machine, versions, n and seeds."""
-    used = dict(versions())
     own = sorted({round(row.reference_seconds, 1) for row in rows})
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.faults', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}, other programs beside it"
-    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'prefect', 'mlflow', 'dvc'))}"
+    yield from circumstances("faults", ("torch", "prefect", "mlflow", "dvc"), "other programs beside it")
     took = ", ".join(map(str, own))
     yield f"- n: {len(rows)} trials, seed {seed}; an undisturbed search took {took} s, with a Prefect server or without"
 

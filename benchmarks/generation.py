@@ -9,20 +9,17 @@ Run: python -m benchmarks.generation --output benchmarks/results/generation.md
 
 import os
 import random
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
+from benchmarks.circumstances import circumstances
 from memnas_core import architecture, block_arena, graph, measure
 from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Branch, Cell, Combiner
-from memnas_core.environment import machine, versions
 from memnas_core.graph import Shape
 from memnas_core.grow_trim import (
     Move,
@@ -102,10 +99,7 @@ def report(sizes: list[int], bases: int, seed: int) -> Iterator[str]:
     """Yield the lines of the report, in Markdown."""
     yield "# Generating and measuring a round"
     yield ""
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.generation', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}, load {os.getloadavg()[0]:.1f} at the start"
-    yield f"- versions: python {dict(versions())['python']}"
+    yield from circumstances("generation", (), f"load {os.getloadavg()[0]:.1f} at the start")
     yield f"- n: {bases} random bases a row (seed {seed}), 5 blocks, one process; caches start empty"
     yield "- means over the bases, for the rate also the least and the largest; seconds are CPU seconds"
     yield ""

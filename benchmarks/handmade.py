@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -28,13 +27,13 @@ import click
 import torch
 from torch import nn
 
+from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from experiments.small_networks import mobilenet_v2_small
 from memnas_core.architecture import Architecture, from_json, to_json
 from memnas_core.config import Settings, TrainingSettings
 from memnas_core.data import Dataset, open_dataset, prepare_dataset
 from memnas_core.data.augmentation import Augmentation
-from memnas_core.environment import machine, versions
 from memnas_core.graph import Shape, lower
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.jobs import training_version
@@ -233,13 +232,10 @@ def _mean(rows: Sequence[Row]) -> float | None:
     return statistics.mean(values) if values else None
 
 
-def circumstances(rows: Sequence[Row], settings: Settings) -> Iterator[str]:
+def notes(rows: Sequence[Row], settings: Settings) -> Iterator[str]:
     """Yield how it was measured."""
-    used = dict(versions())
     seeds = sorted({row.seed for row in rows})
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.handmade', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}; machine: {machine()}; no figure here is a time"
-    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'torchvision'))}"
+    yield from circumstances("handmade", ("torch", "torchvision"), "no figure here is a time")
     yield (
         f"- n: {len(seeds)} trainings a network (seeds {', '.join(map(str, seeds))}), each with {rows[0].images:,} "
         f"images in {settings.training.epochs} epochs; one search, seed {settings.search.seed}"
@@ -283,7 +279,7 @@ def main(store: Path, rows: Path, page: Path | None, seeds: int, workers: int) -
         run_missing(pool, perform, jobs)
     measured = [replace(Row(**json.loads(read_text(job.path))), network=job.network) for job in jobs]
     measured.sort(key=lambda row: list(networks).index(row.network))
-    lines = [*table(measured), "", *circumstances(measured, settings)]
+    lines = [*table(measured), "", *notes(measured, settings)]
     print("\n".join(lines))
     write_parquet(rows, Row, measured)
     if page is not None:

@@ -15,14 +15,11 @@ Run: python -m benchmarks.inheritance --page docs/inheritance.md
 
 import os
 import random
-import shlex
 import statistics
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -33,12 +30,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.stats import kendalltau
 
+from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from memnas_core.architecture import Architecture
 from memnas_core.config import Settings
 from memnas_core.data import prepare_dataset
 from memnas_core.data.dataset import DatasetInfo, open_dataset
-from memnas_core.environment import machine, versions
 from memnas_core.grow_trim import MoveKind, apply, edge_cuts, generate, growths, seed_architecture, trims
 from memnas_core.jobs import Start, TrainingJob, candidate_seed
 from memnas_core.settings_file import load_settings
@@ -237,12 +234,9 @@ def _spread(found: Sequence[float]) -> str:
 
 def header(rows: Sequence[Row], settings: Settings, info: DatasetInfo) -> Iterator[str]:
     """Yield command, machine, versions and n."""
-    used = dict(versions())
     networks = {(row.base_id, row.arch_id) for row in rows}
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.inheritance', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}, load {os.getloadavg()[0]:.1f}; no figure here is a time"
-    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'numpy'))}"
+    load = f"load {os.getloadavg()[0]:.1f}; no figure here is a time"
+    yield from circumstances("inheritance", ("torch", "numpy"), load)
     yield (
         f"- data: {info.name}, {info.train_size:,} training images of {info.shape[1]}x{info.shape[2]} pixels, "
         f"{info.validation_size:,} to validate; F = {settings.network.filters}, strides "

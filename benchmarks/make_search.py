@@ -15,15 +15,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import click
 
+from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from benchmarks.spread import Spread
-from memnas_core.environment import machine, versions
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
 
@@ -118,13 +117,11 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| {weight:g} | {settings} | {' | '.join(cells)} |"
 
 
-def circumstances(rows: Sequence[Row]) -> Iterator[str]:
+def notes(rows: Sequence[Row]) -> Iterator[str]:
     """Yield how it was measured."""
-    used = dict(versions())
     seeds = sorted({row.seed for row in rows})
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.make_search', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}; machine: {machine()}, load {os.getloadavg()[0]:.1f} at the end"
-    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'prefect', 'mlflow', 'dvc'))}"
+    load = f"load {os.getloadavg()[0]:.1f} at the end"
+    yield from circumstances("make_search", ("torch", "prefect", "mlflow", "dvc"), load)
     yield f"- n: seeds {', '.join(map(str, seeds))}; figures: median and range over seeds"
 
 
@@ -143,7 +140,7 @@ def main(seeds: tuple[int, ...], store: Path, rows: Path, page: Path | None) -> 
         row = perform(settings, weight, seed, store / f"{settings}-{weight:g}-{seed}")
         print(f"[{number}/{len(kinds)}] {row}", file=sys.stderr, flush=True)
         measured.append(row)
-    lines = [*table(measured), "", *circumstances(measured)]
+    lines = [*table(measured), "", *notes(measured)]
     print("\n".join(lines))
     write_parquet(rows, Row, measured)
     if page is not None:

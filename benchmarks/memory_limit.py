@@ -6,24 +6,21 @@ A limit that is below what a worker holds before it trains, which a search refus
 Run: python -m benchmarks.memory_limit --page docs/limits.md
 """
 
-import shlex
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from memnas_core import trainer
 from memnas_core.architecture import Operation
 from memnas_core.config import DataSettings, TrainingSettings
 from memnas_core.data import open_dataset, prepare_dataset
-from memnas_core.environment import machine, versions
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.jobs import TrainingJob
 from memnas_core.limits import Limits
@@ -74,11 +71,7 @@ def report(limits: list[int], store: Path) -> Iterator[str]:
     architecture = seed_architecture((1,) * 10, 128, (Operation.AVERAGE_POOL_3X3, Operation.DEPTHWISE_3X3))
     digest = open_dataset(dataset).info.digest
     job = TrainingJob(architecture, architecture.arch_id, dataset, digest, SETTINGS, 0, store / "trainings")
-    made = dict(versions())
-    command = shlex.join(["python", "-m", "benchmarks.memory_limit", *sys.argv[1:]])
-    yield f"- command: `{command}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}; torch {made['torch']}, Python {made['python']}"
+    yield from circumstances("memory_limit", ("torch",), "no figure here is a time")
     yield f"- n: one training under each limit; what its worker held was read every {1000 * LOOK_SECONDS:g} ms"
     yield ""
     yield "| limit (MB) | held at most (MB) | over the limit (MB) | outcome |"

@@ -11,20 +11,18 @@ Run: python -m benchmarks.overhead --page docs/overhead.md --picture docs/pictur
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
+from benchmarks.circumstances import circumstances
 from benchmarks.overhead_clock import Row, Situation
 from benchmarks.page import with_tables
 from flows.cli import ENVIRONMENT
 from memnas_core.config import Settings
-from memnas_core.environment import machine, versions
 from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import write_parquet
@@ -60,7 +58,7 @@ def main(
     from benchmarks.overhead_report import growth_picture, page_lines
 
     write_parquet(rows, Row, measured)
-    lines = list(page_lines(measured, list(circumstances(settings, measured, repeats, load))))
+    lines = list(page_lines(measured, list(notes(settings, measured, repeats, load))))
     print("\n".join(lines))
     if page is not None:
         write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page))
@@ -101,16 +99,12 @@ def _told(rows: Sequence[Row]) -> Sequence[Row]:
     return rows
 
 
-def circumstances(settings: Settings, rows: Sequence[Row], repeats: int, load: float) -> Iterator[str]:
+def notes(settings: Settings, rows: Sequence[Row], repeats: int, load: float) -> Iterator[str]:
     """Yield command, date, machine, versions, n and spread."""
-    used = dict(versions())
     own = [row for row in rows if row.situation is Situation.ROUND]
     rounds = {(row.repeat, row.round): row for row in own}
     counts = [row.candidates for row in rounds.values()]
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.overhead', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}, load {load:.1f} at the start"
-    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'prefect', 'mlflow', 'dvc'))}"
+    yield from circumstances("overhead", ("torch", "prefect", "mlflow", "dvc"), f"load {load:.1f} at the start")
     yield (
         f"- n: {repeats} searches of {settings.search.rounds} rounds with the seeds of accuracy 0 to {repeats - 1}, "
         f"{len(rounds)} rounds with {min(counts):,} to {max(counts):,} candidates, of which "

@@ -8,25 +8,22 @@ Run on an otherwise idle machine, after `make ray`: python -m benchmarks.ray_thr
 """
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 
 import click
 
+from benchmarks.circumstances import circumstances
 from benchmarks.cluster_model import costs_of, model_findings, model_lines, overhead_rows
 from benchmarks.page import with_tables
 from benchmarks.ray_report import EMPTY, FIRST, PROCESSES, RAY, TRAININGS, Row, findings, tables
 from flows.cli import ENVIRONMENT
 from memnas_core.data import open_dataset, prepare_dataset
-from memnas_core.environment import machine, versions
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.jobs import TrainingJob
 from memnas_core.settings_file import load_settings
@@ -88,16 +85,10 @@ def measured(job: TrainingJob, calls: int, repeats: int) -> Iterator[Row]:
             print(f"repeat {repeat} of {repeats}", file=sys.stderr, flush=True)
 
 
-def circumstances(job: TrainingJob, calls: int, repeats: int, load: float) -> Iterator[str]:
+def notes(job: TrainingJob, calls: int, repeats: int, load: float) -> Iterator[str]:
     """Yield command, machine, versions, n and spread."""
-    used = dict(versions())
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.ray_throughput', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}, load {load:.1f} at the start; one thread a worker"
-    yield (
-        f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'prefect'))}, "
-        f"ray {version('ray')}, prefect-ray {version('prefect-ray')}"
-    )
+    remark = f"load {load:.1f} at the start; one thread a worker"
+    yield from circumstances("ray_throughput", ("torch", "prefect", "ray", "prefect-ray"), remark)
     name = open_dataset(job.dataset).info.name
     yield f"- a training: {job.images:,} images of {name} through the default's first network"
     yield f"- n: {repeats} repeats of {calls} trainings or calls; median (least to most); ratios within a repeat"
@@ -122,7 +113,7 @@ def main(store: Path, rows: Path, page: Path | None, repeats: int, calls: int, i
         *findings(table),
         *model_findings(costs),
         "",
-        *circumstances(job, calls, repeats, load),
+        *notes(job, calls, repeats, load),
         "",
         *tables(table),
     ]

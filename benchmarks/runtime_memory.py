@@ -11,8 +11,6 @@ Run: python -m benchmarks.runtime_memory --page docs/runtime-memory.md
 """
 
 import os
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.circumstances import command
 from benchmarks.page import with_tables
 from benchmarks.runtime_networks import CHILDREN, LINEAGES, ROUNDS, SEED, measure_all, subjects
 from benchmarks.runtime_predictions import Row, rows_of
@@ -66,7 +65,7 @@ def header(rows: Sequence[Row]) -> Iterator[str]:
     random = sum(row.source == "random" for row in networks.values())
     used = dict(versions()) | {row.runtime.split()[0]: row.runtime_version for row in rows}
     names = ("python", "torch", "executorch", "onnxruntime")
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.runtime_memory', *sys.argv[1:]])}`"
+    yield f"- command: `{command('runtime_memory')}`"
     yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
     yield (
         f"- machine: {machine()}, load {os.getloadavg()[0]:.1f}, "

@@ -11,7 +11,6 @@ Run: python -m benchmarks.search --rows benchmarks/results/search.parquet --page
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,6 +22,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.circumstances import command
 from benchmarks.page import with_tables
 from benchmarks.search_methods.tally import Row
 from benchmarks.search_report import Measured, page_lines, search_picture
@@ -60,11 +60,11 @@ def main(
     measured = [Measured(run.rows(), run.circumstances()) for run in wanted if run.is_finished]
     if not measured:
         raise click.ClickException(f"{store}: expected finished runs, found none; leave --no-new out")
-    command = shlex.join(["python", "-m", "benchmarks.search", *sys.argv[1:]])
-    lines = list(page_lines(measured, command))
+    made_by = command("search")
+    lines = list(page_lines(measured, made_by))
     print("\n".join(lines))
     if rows is not None:
-        write_rows(rows, measured, command)
+        write_rows(rows, measured, made_by)
     if page is not None:
         write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page))
     if picture is not None:

@@ -10,18 +10,17 @@ Run: python -m benchmarks.search_choices --page docs/search-cost.md
 import hashlib
 import json
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
 import click
 
+from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from benchmarks.search_methods.plain_rounds import search_plainly
 from benchmarks.search_methods.tally import Row, Tally
@@ -29,7 +28,6 @@ from benchmarks.search_methods.trainer import SEED_CELLS, Task
 from benchmarks.search_runs import DATASETS, SEEDS
 from benchmarks.spread import Spread
 from experiments.code_version import code_version
-from memnas_core.environment import machine
 from memnas_core.settings_file import load_settings
 from memnas_core.storage import write_text
 from memnas_core.tables import read_parquet, write_parquet
@@ -138,7 +136,7 @@ def main(
             trial = futures[future]
             print(f"[{number}/{len(futures)}] {trial.dataset} {trial.choice} seed {trial.seed}", file=sys.stderr)
     found = {trial: trial.rows() for trial in trials}
-    lines = [*table(found), "", *circumstances(seeds)]
+    lines = [*table(found), "", *notes(seeds)]
     print("\n".join(lines))
     write_parquet(rows, Row, [_named(row, trial) for trial, of_trial in found.items() for row in of_trial])
     if page is not None:
@@ -163,10 +161,9 @@ def table(found: Mapping[Trial, Sequence[Row]]) -> Iterator[str]:
         yield f"| {choice} | {' | '.join(cells)} |"
 
 
-def circumstances(seeds: Sequence[int]) -> Iterator[str]:
-    """Yield command, date, machine and n."""
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.search_choices', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}; machine: {machine()}; no figure here is a time"
+def notes(seeds: Sequence[int]) -> Iterator[str]:
+    """Yield how it was measured."""
+    yield from circumstances("search_choices", ("torch", "numpy"), "no figure here is a time")
     yield (
         f"- n: seeds {', '.join(map(str, seeds))}, the images of {TRAININGS} full trainings a search; figures: "
         "hypervolume at the end, and how it differs from the default's with the same seed, median and range over seeds"

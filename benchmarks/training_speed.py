@@ -16,12 +16,10 @@ Run on an otherwise idle machine: python -m benchmarks.training_speed \
 
 import os
 import random
-import shlex
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,6 +30,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
+from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from benchmarks.training_loops import LOOPS
 from benchmarks.training_loops import train as train_plainly
@@ -50,7 +49,6 @@ from benchmarks.training_speed_report import (
 from memnas_core.architecture import Architecture
 from memnas_core.config import TrainingSettings
 from memnas_core.data import Dataset, Split, open_dataset, prepare_dataset
-from memnas_core.environment import machine, versions
 from memnas_core.graph import IMAGE, Graph, Layer, LayerKind, Shape, lower
 from memnas_core.grow_trim import apply, growths, seed_architecture
 from memnas_core.network import Network, build_network
@@ -221,13 +219,10 @@ def peak_rows(repeats: int) -> Iterator[Row]:
                 yield Row.of(PEAK, name, repeat, 5 * images, perf_counter() - started, flops)
 
 
-def circumstances(networks: tuple[Task, ...], repeats: int) -> Iterator[str]:
+def notes(networks: tuple[Task, ...], repeats: int) -> Iterator[str]:
     """Yield command, machine, versions, n and spread."""
-    used = dict(versions())
-    yield f"- command: `{shlex.join(['python', '-m', 'benchmarks.training_speed', *sys.argv[1:]])}`"
-    yield f"- date: {datetime.now(UTC):%Y-%m-%d}"
-    yield f"- machine: {machine()}, load {os.getloadavg()[0]:.1f} at the end; one thread a process"
-    yield f"- versions: {', '.join(f'{name} {used[name]}' for name in ('python', 'torch', 'torchvision', 'numpy'))}"
+    remark = f"load {os.getloadavg()[0]:.1f} at the end; one thread a process"
+    yield from circumstances("training_speed", ("torch", "torchvision", "numpy"), remark)
     for task in networks:
         info, graph = open_dataset(task.folder).info, task.graph()
         yield (
@@ -255,7 +250,7 @@ def main(store: Path, rows: Path, page: Path | None, picture: Path | None, repea
         table += worker_rows(task, repeats)
         print(f"{task.name}: measured", file=sys.stderr, flush=True)
     write_parquet(rows, Row, table)
-    lines = [*findings(table), "", *circumstances(networks, repeats), "", *tables(table)]
+    lines = [*findings(table), "", *notes(networks, repeats), "", *tables(table)]
     print("\n".join(lines))
     if page is not None:
         write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page))

@@ -13,10 +13,10 @@ from benchmarks.handmade import (
     WIDTHS,
     Job,
     Row,
-    circumstances,
     contenders,
     mobilenet_name,
     most_accurate,
+    notes,
     table,
 )
 from memnas_core.architecture import to_json
@@ -48,7 +48,7 @@ def test_table_compares_means_and_memory() -> None:
     # Means: 0.82 for MobileNetV2, 0.825 for the found one and, of the training that did not diverge, 0.81.
     assert lines[0] == "- found: at least as accurate (0.8250 against 0.8200), with 10.00% of MobileNetV2's memory"
     assert "| MobileNetV2, width 0.5 | 0.8100 (0.8100, diverged) | 250.0 | 250.0 | 500.0 |" in lines
-    assert any("2 trainings a network (seeds 0, 1)" in line for line in circumstances(rows, load_settings(PARAMS)))
+    assert any("2 trainings a network (seeds 0, 1)" in line for line in notes(rows, load_settings(PARAMS)))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
