@@ -1,4 +1,4 @@
-"""Real faults for tests: processes that die at any moment, and disks that are full or read-only."""
+"""Real faults for tests: processes that die at any moment, disks that are full or read-only, damaged files."""
 
 import io
 import os
@@ -100,3 +100,15 @@ def fill(folder: Path) -> Path:
                 file.write(bytes(4096))
         except OSError:
             return filler
+
+
+def truncate(path: Path) -> None:
+    """Keep the first half of a file."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)

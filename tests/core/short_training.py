@@ -1,6 +1,9 @@
-"""The settings of a training that takes a fraction of a second."""
+"""Settings and network of a training that takes a fraction of a second."""
 
 from memnas_core.config import TrainingSettings
+from memnas_core.grow_trim import seed_architecture
+
+ARCHITECTURE = seed_architecture((1, 2), 4)
 
 SHORT_TRAINING = TrainingSettings(
     epochs=1,

@@ -1,6 +1,5 @@
 """Damage to what a search has left is noticed, and a damaged round is dropped with all that followed from it."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from memnas_core.records import Status
 from memnas_core.result_checks import check_rounds, damage, remove_damaged_rounds
 from memnas_core.result_folder import Chosen, SearchFolder
 from memnas_core.training_records import WEIGHTS_FILE, finished
-from tests.core.faults import deaths
+from tests.core.faults import deaths, flip, truncate
 from tests.core.small_search import START, SmallSearch, small_settings
 
 
@@ -31,15 +30,9 @@ def search(tmp_path: Path) -> SmallSearch:
     return made
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped": flip,
-    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "truncated": truncate,
     "gone": Path.unlink,
 }
 
