@@ -83,7 +83,7 @@ lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install export ray  ## mypy, strict
+types: install export benchmarks ray  ## mypy, strict
 	$(BIN)/mypy
 
 contracts: install  ## which package may import which

@@ -12,12 +12,12 @@ import io
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from prefect import Task, flow
@@ -303,8 +303,9 @@ def play_in_prefect(search: Search, number: int, played: Played, clock: Clock) -
         played: What the tasks return.
         clock: Gets Prefect's time.
     """
-    search.accept = search.close_round = lambda _: None  # type: ignore[method-assign]
-    known = {
+    search.accept = lambda _: None  # type: ignore[assignment, method-assign]
+    search.close_round = lambda _: None  # type: ignore[assignment, method-assign]
+    known: dict[Task[Any, Any], Callable[..., object]] = {
         round_steps.generate: lambda *_: played.generation,
         round_steps.rank: lambda *_: played.ranking,
         round_steps.train: lambda _, contender, *__: played.records[contender.candidate.arch_id],
@@ -321,7 +322,7 @@ def play_in_prefect(search: Search, number: int, played: Played, clock: Clock) -
         _hollow_round(clock, search, number)
 
 
-def _alike(task: Task, answer: object) -> object:
+def _alike(task: Task[Any, Any], answer: Callable[..., object]) -> Callable[..., object]:
     """Return an answer that Prefect can call as it calls the task: it looks at names of parameters."""
     return wraps(task.fn)(answer)
 

@@ -79,7 +79,6 @@ def rows_of(measured: Measured) -> Iterator[Row]:
             predictions["arena"] = arenas[order][own]
         predictions |= {f"arena, {rules}": arena for rules, arena in arenas[order].items()}
         for convention, predicted in predictions.items():
-            is_arena = isinstance(predicted, RuntimeArena)
             yield Row(
                 arch_id=subject.architecture.arch_id,
                 source=subject.source,
@@ -91,8 +90,8 @@ def rows_of(measured: Measured) -> Iterator[Row]:
                 runtime_bytes=found,
                 order=order,
                 convention=convention,
-                predicted_bytes=predicted.bytes if isinstance(predicted, RuntimeArena) else predicted,
-                lower_bound_bytes=predicted.lower_bound if is_arena and predicted.lower_bound else None,
+                predicted_bytes=predicted if isinstance(predicted, int) else predicted.bytes,
+                lower_bound_bytes=None if isinstance(predicted, int) else predicted.lower_bound or None,
             )
 
 

@@ -127,7 +127,8 @@ def main(
 ) -> None:
     """Search, gather, write and print."""
     compared = dict.fromkeys((DEFAULT, *choices))
-    trials = [Trial(*which, store) for which in product(DATASETS, compared, seeds)]
+    every = product(DATASETS, compared, seeds)
+    trials = [Trial(dataset, choice, seed, store) for dataset, choice, seed in every]
     missing = {trial.path: trial for trial in trials if not trial.path.is_file()}  # some choices are a default
     with ProcessPoolExecutor(workers, get_context("spawn"), prepare_process, max_tasks_per_child=1) as pool:
         futures = {pool.submit(perform, trial): trial for trial in missing.values()}

@@ -117,7 +117,9 @@ class Run:
         """
         remedy = "run python -m benchmarks.search again"
         rows = read_parquet(self.path, Row, "the rows of a run", remedy)
-        return tuple(row for row in rows if row.images <= self.circumstances()["limit"])
+        limit = self.circumstances()["limit"]
+        assert isinstance(limit, int), "a run notes its limit"
+        return tuple(row for row in rows if row.images <= limit)
 
     def circumstances(self) -> dict[str, object]:
         """Return what the run ran with."""

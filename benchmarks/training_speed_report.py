@@ -92,7 +92,7 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
     """Yield what was found, in Markdown."""
     for network in networks(rows):
         own, gain = Spread.of(speeds(rows, MEMNAS, network)).median, ratio(rows, MEMNAS, "plain", network)
-        together = ratio(rows, *reversed(WORKERS), network)
+        together = ratio(rows, WORKERS[1], WORKERS[0], network)
         compiled, after = ratio(rows, REGIONS, MEMNAS, network), saved_images(rows, network)
         pays = "never pay for that" if after is None else f"pay for that after {after:,.0f} images"
         yield (
@@ -119,7 +119,7 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
     yield f"|---|{'---:|' * len(trained)}"
     for workers in WORKERS:
         yield f"| {workers} | {' | '.join(Spread.of(speeds(rows, workers, name)).shown(0) for name in trained)} |"
-    yield f"| 2 over 1 | {' | '.join(ratio(rows, *reversed(WORKERS), name).shown(2) for name in trained)} |"
+    yield f"| 2 over 1 | {' | '.join(ratio(rows, WORKERS[1], WORKERS[0], name).shown(2) for name in trained)} |"
     yield ""
     best = peak(rows)
     yield f"The best single convolution ({best.network}, 3x3, one thread) reaches {best.gflops:.1f} GFLOP/s."

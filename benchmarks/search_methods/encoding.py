@@ -63,9 +63,9 @@ def decode(values: Values, strides: tuple[int, ...], filters: int) -> Architectu
 
 def _cell(values: Values, name: str) -> Cell:
     first, second = (_branch(values, name, side) for side in (1, 2))
-    return Cell(first, second, Combiner(values[f"{name} combiner"]), bool(values[f"{name} included"])).ordered()
+    return Cell(first, second, Combiner(str(values[f"{name} combiner"])), bool(values[f"{name} included"])).ordered()
 
 
 def _branch(values: Values, name: str, side: int) -> Branch | None:
-    operation = values[f"{name} operation {side}"]
+    operation = str(values[f"{name} operation {side}"])
     return None if operation == NONE else Branch(int(values[f"{name} input {side}"]), Operation(operation))

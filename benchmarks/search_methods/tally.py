@@ -63,5 +63,15 @@ class Tally:
         if accuracy is not None:
             self._networks.append((accuracy, total))
         hypervolume = self._box.hypervolume(self._networks)
-        figures = (accuracy, memory.param_bytes, activations, total, seconds)
-        self.rows.append(Row(*self._run, self.images, hypervolume, arch_id, *figures))
+        row = Row(
+            *self._run,
+            self.images,
+            hypervolume,
+            arch_id,
+            accuracy,
+            memory.param_bytes,
+            activations,
+            total,
+            seconds,
+        )
+        self.rows.append(row)
