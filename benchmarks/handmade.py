@@ -30,7 +30,8 @@ from torch import nn
 from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from experiments.small_networks import mobilenet_v2_small
-from memnas_core.architecture import Architecture, from_json, to_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json, to_json
 from memnas_core.config import Settings, TrainingSettings
 from memnas_core.data import Dataset, open_dataset, prepare_dataset
 from memnas_core.data.augmentation import Augmentation

@@ -12,7 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.onnxruntime_peak import OnnxRuntimeProcess
-from memnas_core.architecture import Architecture, from_json, to_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json, to_json
 from memnas_core.graph import Shape, lower
 from memnas_core.lineages import draw_lineages
 from memnas_core.storage import write_text

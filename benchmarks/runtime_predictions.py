@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.runtime_networks import CLASSES, Measured
-from memnas_core.architecture import to_json
+from memnas_core.architecture_json import to_json
 from memnas_core.dataflow import Dataflow
 from memnas_core.environment import processor_flags
 from memnas_core.graph import Graph, lower

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from experiments.plan import RESULTS, CandidatePlan, Plan, load_plan
 from experiments.stage import run_stage, stage_progress
 from memnas_core import trainer, training_records
-from memnas_core.architecture import to_json
+from memnas_core.architecture_json import to_json
 from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.environment import machine

@@ -25,9 +25,9 @@ _DATA = tuple(f"memnas_core.data.{name}" for name in ("prepare", "resizing", "sp
 _TRAINING = (
     *(
         f"memnas_core.{name}"
-        for name in ("architecture", "graph", "grow_trim", "heritage", "inheritance", "measure", "network")
+        for name in ("architecture", "architecture_json", "graph", "grow_trim", "heritage", "inheritance", "measure")
     ),
-    *(f"memnas_core.{name}" for name in ("dataflow", "memory", "order_search", "running_order", "training")),
+    *(f"memnas_core.{name}" for name in ("dataflow", "memory", "network", "order_search", "running_order", "training")),
     "memnas_core.data.augmentation",
     *_DATA,
 )
@@ -39,7 +39,7 @@ DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
         *_TRAINING,
         *_JOBS,
         *(f"memnas_core.{name}" for name in ("controller", "controller_forest", "controller_paper")),
-        *(f"memnas_core.{name}" for name in ("encoding", "examples", "facts", "metric", "search")),
+        *(f"memnas_core.{name}" for name in ("cell_vectors", "encoding", "examples", "facts", "metric", "search")),
         *(f"memnas_core.{name}" for name in ("front", "front_search", "halving", "rungs")),
         *(f"memnas_core.{name}" for name in ("choice", "contenders", "round_summary")),
         *(f"memnas_core.{name}" for name in ("arena", "arena_rules", "block_arena", "budget", "devices", "placement")),
@@ -48,8 +48,8 @@ DECIDING_MODULES: Mapping[str, tuple[str, ...]] = {
         *("flows.round", "flows.search"),
     ),
     "controllers": (
-        *(f"memnas_core.{name}" for name in ("controller", "controller_forest", "controller_paper", "encoding")),
-        *(f"memnas_core.{name}" for name in ("examples", "facts", "graph", "measure", "metric", "ranking")),
+        *(f"memnas_core.{name}" for name in ("cell_vectors", "controller", "controller_forest", "controller_paper")),
+        *(f"memnas_core.{name}" for name in ("encoding", "examples", "facts", "graph", "measure", "metric", "ranking")),
         *(f"experiments.controllers.{name}" for name in ("baselines", "features", "learners", "protocol", "recurrent")),
         *(f"experiments.controllers.{name}" for name in ("judge", "study")),
     ),

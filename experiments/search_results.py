@@ -16,7 +16,8 @@ from itertools import accumulate, product
 from pathlib import Path
 
 from experiments.plan import RESULTS, Plan
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json
 from memnas_core.choice import best_row
 from memnas_core.config import ActivationConvention, ObjectiveSettings
 from memnas_core.contenders import performance_of

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.errors import ArchitectureError, InputError
 from memnas_core.graph import Graph, Shape, lower
 from memnas_core.memory_report import DescribedGraph

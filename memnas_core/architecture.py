@@ -6,17 +6,13 @@ block: 0 is the block's input and j the output of the block's j-th cell.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from memnas_core.errors import ArchitectureError
-
-FORMAT_VERSION = 1
-MAX_FILTERS = 2**20  # the paper's largest is 64; bytes of more than that could not be shown as a number
 
 
 class Operation(StrEnum):
@@ -86,16 +82,6 @@ class Cell(NamedTuple):
         if len(branches) == 1:
             return Cell(branches[0], None, Combiner.SUM, self.included)
         return Cell(branches[0], branches[1], self.combiner, self.included)
-
-
-class CellTuple(NamedTuple):
-    """A cell as the paper's five binary vectors, written as strings of 0 and 1, highest bit first."""
-
-    i1: str
-    i2: str
-    l1: str
-    l2: str
-    o: str
 
 
 def _branch_rank(branch: Branch) -> tuple[int, int]:
@@ -236,168 +222,3 @@ def _renumbered(cell: Cell, number_of: Mapping[int, int]) -> Cell:
     first = cell.first and Branch(number_of[cell.first.input], cell.first.operation)
     second = cell.second and Branch(number_of[cell.second.input], cell.second.operation)
     return Cell(first, second, cell.combiner, cell.included).ordered()
-
-
-def encode_cell(cell: Cell, inputs: int) -> CellTuple:
-    """Return a cell's five binary vectors.
-
-    Args:
-        cell: The cell.
-        inputs: Width of I1 and I2: the block's input and its cells' outputs.
-
-    Returns:
-        I one-hot over `inputs`, L one-hot over the eight operations, O as concat, included, sum. A branch
-        that was cut away is all zeros in its I and its L.
-
-    Source: section 3.1, with an eighth bit of L for the identity.
-    """
-    i1, l1 = _encode_branch(cell.first, inputs)
-    i2, l2 = _encode_branch(cell.second, inputs)
-    is_concat = cell.combiner is Combiner.CONCAT
-    return CellTuple(i1, i2, l1, l2, f"{is_concat:d}{cell.included:d}{not is_concat:d}")
-
-
-def _encode_branch(branch: Branch | None, inputs: int) -> tuple[str, str]:
-    if branch is None:
-        return "0" * inputs, "0" * len(OPERATIONS)
-    if branch.input >= inputs:
-        raise ArchitectureError(f"input {branch.input}: expected less than {inputs}, the width of I")
-    return f"{1 << branch.input:0{inputs}b}", f"{1 << _RANK[branch.operation]:0{len(OPERATIONS)}b}"
-
-
-def decode_cell(vectors: CellTuple) -> Cell:
-    """Return the cell that five binary vectors stand for; the inverse of `encode_cell`.
-
-    Raises:
-        ArchitectureError: A vector is not one-hot (or all zeros together with its partner), or O is none of
-            the four that occur: 001, 011, 100, 110.
-    """
-    meanings = {
-        f"{combiner is Combiner.CONCAT:d}{included:d}{combiner is Combiner.SUM:d}": (combiner, included)
-        for combiner in Combiner
-        for included in (False, True)
-    }
-    if vectors.o not in meanings:
-        raise ArchitectureError(f"O: expected one of {', '.join(sorted(meanings))}, found {vectors.o!r}")
-    first = _decode_branch(vectors.i1, vectors.l1, "1")
-    second = _decode_branch(vectors.i2, vectors.l2, "2")
-    return Cell(first, second, *meanings[vectors.o])
-
-
-def _decode_branch(input_bits: str, operation_bits: str, which: str) -> Branch | None:
-    for name, bits in (("I", input_bits), ("L", operation_bits)):
-        if set(bits) - {"0", "1"} or bits.count("1") > 1:
-            raise ArchitectureError(f"{name}{which}: expected at most one 1 among zeros, found {bits!r}")
-    if len(operation_bits) != len(OPERATIONS):
-        raise ArchitectureError(f"L{which}: expected {len(OPERATIONS)} bits, found {operation_bits!r}")
-    if ("1" in input_bits) != ("1" in operation_bits):
-        raise ArchitectureError(f"I{which}, L{which}: expected both or neither to be all zeros")
-    if "1" not in input_bits:
-        return None
-    return Branch(input_bits[::-1].index("1"), OPERATIONS[operation_bits[::-1].index("1")])
-
-
-def to_json(architecture: Architecture) -> str:
-    """Return an architecture as one line of JSON that `from_json` reads back to an equal value."""
-    blocks = [
-        {"stride": block.stride, "cells": [_cell_document(cell) for cell in block.cells]}
-        for block in architecture.blocks
-    ]
-    document = {"memnas_architecture": FORMAT_VERSION, "filters": architecture.filters, "blocks": blocks}
-    return json.dumps(document, separators=(",", ":"))
-
-
-def _cell_document(cell: Cell) -> dict[str, object]:
-    return {
-        "first": list(cell.first) if cell.first else None,
-        "second": list(cell.second) if cell.second else None,
-        "combiner": cell.combiner.value,
-        "included": cell.included,
-    }
-
-
-def from_json(text: str, source: str = "architecture") -> Architecture:
-    """Read an architecture from JSON.
-
-    Args:
-        text: What `to_json` wrote.
-        source: Where the text came from, for messages.
-
-    Raises:
-        ArchitectureError: The text is no JSON, no architecture, of another version, or breaks a rule of the
-            search space; the message names the place.
-    """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ArchitectureError(f"{source}: expected JSON, found none: {error}") from None
-    if _field(document, "memnas_architecture", int, source) != FORMAT_VERSION:
-        found = document["memnas_architecture"]
-        raise ArchitectureError(f"{source}: expected version {FORMAT_VERSION} of the format, found {found}")
-    blocks = []
-    for number, entry in enumerate(_field(document, "blocks", list, source), start=1):
-        place = f"{source}, block {number}"
-        cells = tuple(
-            _read_cell(cell, f"{place}, cell {position}")
-            for position, cell in enumerate(_field(entry, "cells", list, place), start=1)
-        )
-        stride = _field(entry, "stride", int, place)
-        try:
-            blocks.append(Block(cells, stride))
-        except ArchitectureError as error:
-            raise ArchitectureError(f"{place}: {error}") from None
-    filters = _field(document, "filters", int, source)
-    if filters > MAX_FILTERS:
-        raise ArchitectureError(f"{source}: filters: expected at most {MAX_FILTERS:,}, found more")
-    try:
-        return Architecture(tuple(blocks), filters)
-    except ArchitectureError as error:
-        raise ArchitectureError(f"{source}: {error}") from None
-
-
-def _read_cell(entry: object, place: str) -> Cell:
-    combiner = _field(entry, "combiner", str, place)
-    if combiner not in set(Combiner):
-        raise ArchitectureError(f"{place}: combiner: expected sum or concat, found {_shown(combiner)}")
-    first, second = _read_branch(entry, "first", place), _read_branch(entry, "second", place)
-    return Cell(first, second, Combiner(combiner), _field(entry, "included", bool, place))
-
-
-def _read_branch(entry: object, name: str, place: str) -> Branch | None:
-    if not isinstance(entry, dict) or name not in entry:
-        raise ArchitectureError(f"{place}: {name}: expected [input, operation] or null, found nothing")
-    value = entry[name]
-    if value is None:
-        return None
-    match value:
-        case [int() as number, str() as operation] if not isinstance(number, bool):
-            if operation in set(Operation):
-                return Branch(number, Operation(operation))
-            known = ", ".join(Operation)
-            raise ArchitectureError(f"{place}: {name}: expected one of {known}, found {_shown(operation)}")
-    raise ArchitectureError(f"{place}: {name}: expected [input, operation] or null, found {_shown(value)}")
-
-
-_T = TypeVar("_T")
-_KINDS: Mapping[type, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    list: "a list",
-    str: "a string",
-}
-
-
-def _field(entry: object, name: str, kind: type[_T], place: str) -> _T:
-    if not isinstance(entry, dict):
-        raise ArchitectureError(f"{place}: expected an object with {name!r}, found {_shown(entry)}")
-    if name not in entry:
-        raise ArchitectureError(f"{place}: {name}: expected {_KINDS[kind]}, found nothing")
-    value = entry[name]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ArchitectureError(f"{place}: {name}: expected {_KINDS[kind]}, found {_shown(value)}")
-    return value
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

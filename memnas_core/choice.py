@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json
 from memnas_core.budget import fits
 from memnas_core.config import ObjectiveSettings
 from memnas_core.contenders import Base, performance_of

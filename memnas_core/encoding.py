@@ -27,7 +27,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from memnas_core.architecture import OPERATIONS, Architecture, Cell, encode_cell
+from memnas_core.architecture import OPERATIONS, Architecture, Cell
+from memnas_core.cell_vectors import encode_cell
 from memnas_core.errors import ArchitectureError
 
 _Indices = npt.NDArray[np.int64]

@@ -18,7 +18,8 @@ from dataclasses import replace
 from enum import Enum, auto
 from itertools import zip_longest
 
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json
 from memnas_core.budget import MOVES, fits, trimmed_to_fit
 from memnas_core.choice import front_of
 from memnas_core.config import ObjectiveSettings, SearchSettings

@@ -12,15 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
 
-from memnas_core.architecture import (
-    GROWABLE_OPERATIONS,
-    Architecture,
-    Block,
-    Branch,
-    Cell,
-    Combiner,
-    Operation,
-)
+from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Block, Branch, Cell, Combiner, Operation
 
 
 class MoveKind(StrEnum):

@@ -7,7 +7,8 @@ from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
-from memnas_core.architecture import Architecture, to_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import to_json
 from memnas_core.config import TrainingSettings
 from memnas_core.limits import NO_LIMITS, Limits
 

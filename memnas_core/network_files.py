@@ -1,6 +1,7 @@
 """The files that describe a network to a person: its JSON, its picture and its lifetime plot."""
 
-from memnas_core.architecture import Architecture, to_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import to_json
 from memnas_core.config import ObjectiveSettings
 from memnas_core.graph import Shape, lower
 from memnas_core.memory import LifetimeTable, lifetimes

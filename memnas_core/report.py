@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from memnas_core.architecture import Architecture, to_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import to_json
 from memnas_core.budget import uses
 from memnas_core.config import ActivationConvention, Settings
 from memnas_core.data import DatasetInfo

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.choice import best_row, front_of
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower

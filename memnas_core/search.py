@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from memnas_core.architecture import Architecture, to_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import to_json
 from memnas_core.budget import MOVES, fits, fitted_seed, trimmed_to_fit
 from memnas_core.config import NetworkSettings, ObjectiveSettings, SearchSettings
 from memnas_core.contenders import Base, Contender, Generation, Ranking, performance_of

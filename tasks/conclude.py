@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.choice import best_row, front_of
 from memnas_core.jobs import candidate_seed
 from memnas_core.network_files import network_files

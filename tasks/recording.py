@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json
 from memnas_core.choice import best_row
 from memnas_core.contenders import Contender
 from memnas_core.network_files import network_files

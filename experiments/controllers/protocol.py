@@ -31,7 +31,8 @@ import numpy.typing as npt
 
 from experiments.candidates import TABLE, TrainedCandidate, read_table
 from experiments.plan import PLAN_FILE
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json
 from memnas_core.config import ActivationConvention
 from memnas_core.errors import RecordError
 from memnas_core.measure import MemoryFigures

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from yaml import YAMLError
 
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json
 from memnas_core.data.dataset import INFO_FILE, SPLITS, DatasetInfo
 from memnas_core.errors import InputError, RecordError
 from memnas_core.reading import read_text

@@ -19,7 +19,7 @@ from benchmarks.handmade import (
     notes,
     table,
 )
-from memnas_core.architecture import to_json
+from memnas_core.architecture_json import to_json
 from memnas_core.grow_trim import seed_architecture
 from memnas_core.memory_report import memory_report
 from memnas_core.result_folder import SearchFolder

@@ -3,15 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from memnas_core.architecture import (
-    GROWABLE_OPERATIONS,
-    Architecture,
-    Block,
-    Branch,
-    Cell,
-    Combiner,
-    Operation,
-)
+from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Block, Branch, Cell, Combiner, Operation
 from memnas_core.grow_trim import (
     Move,
     MoveKind,

@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 from safetensors.torch import save
 
-from memnas_core.architecture import Architecture, from_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import from_json
 from memnas_core.choice import round_winner
 from memnas_core.config import Settings
 from memnas_core.contenders import Base, Ranking

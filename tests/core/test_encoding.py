@@ -5,16 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from memnas_core.architecture import (
-    Architecture,
-    Block,
-    Branch,
-    Cell,
-    CellTuple,
-    Combiner,
-    Operation,
-    decode_cell,
-)
+from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
+from memnas_core.cell_vectors import CellTuple, decode_cell
 from memnas_core.encoding import PrefixTree, Token, TokenLayout, cell_major, layout_of, prefix_tree
 from memnas_core.errors import ArchitectureError
 from memnas_core.grow_trim import apply, edge_cuts, generate, growths, seed_architecture, trims

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from memnas_core.architecture import Architecture, to_json
+from memnas_core.architecture import Architecture
+from memnas_core.architecture_json import to_json
 from memnas_core.data import DatasetInfo
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.choice import best_row
 from memnas_core.environment import PACKAGES, machine, versions
 from memnas_core.errors import RecordError, ResumeError, StorageError

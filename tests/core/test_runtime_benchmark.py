@@ -10,7 +10,7 @@ from benchmarks.page import marks, with_tables
 from benchmarks.runtime_networks import CLASSES, Measured, Subject
 from benchmarks.runtime_predictions import Row, rows_of
 from benchmarks.runtime_report import ratio_picture, tables
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape, lower
 from memnas_core.tables import read_parquet

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.budget import fits
 from memnas_core.choice import round_winner
 from memnas_core.config import ControllerSettings

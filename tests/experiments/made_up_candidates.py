@@ -5,7 +5,8 @@ import random
 import numpy as np
 
 from experiments.candidates import TrainedCandidate
-from memnas_core.architecture import Architecture, Operation, to_json
+from memnas_core.architecture import Architecture, Operation
+from memnas_core.architecture_json import to_json
 from memnas_core.graph import Shape
 from memnas_core.lineages import draw_lineages
 from memnas_core.measure import measure

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.search_results import SEARCHES, Arm, SearchKey, copy_result
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.choice import best_row, front_of
 from memnas_core.network_files import network_files
 from memnas_core.result_folder import Chosen, SearchFolder

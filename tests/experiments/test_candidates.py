@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from experiments.candidates import draw, read_table, train_candidates, write_table
 from experiments.plan import Plan, load_plan
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape
 from memnas_core.measure import measure

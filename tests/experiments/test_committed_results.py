@@ -13,7 +13,7 @@ from experiments.candidates import read_table
 from experiments.page import main as make_page
 from experiments.plan import load_plan
 from experiments.search_results import SearchKey, ablation_keys, read_search, sweep_keys
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.graph import Shape
 from memnas_core.measure import measure
 

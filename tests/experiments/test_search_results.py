@@ -19,7 +19,7 @@ from experiments.search_results import (
     read_search,
     sweep_keys,
 )
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.errors import RecordError
 from memnas_core.graph import Shape
 from memnas_core.measure import measure

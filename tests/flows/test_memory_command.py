@@ -18,15 +18,8 @@ from click.testing import CliRunner, Result
 from flows.memory_command import memory_command
 from flows.memory_options import ByteCount
 from flows.memory_targets import InputText, find_network
-from memnas_core.architecture import (
-    Architecture,
-    Block,
-    Branch,
-    Cell,
-    Combiner,
-    Operation,
-    to_json,
-)
+from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
+from memnas_core.architecture_json import to_json
 from memnas_core.arena import plan_shared
 from memnas_core.arena_rules import ArenaRules, shared_graph
 from memnas_core.block_arena import ARENA

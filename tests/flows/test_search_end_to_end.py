@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.graph import Shape, lower
 from memnas_core.measure import measure
 from tests.flows.conftest import Place, Running

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.data.split_file import map_split
 from memnas_core.errors import RecordError
 from memnas_core.records import read_candidates

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from memnas_core.architecture import from_json
+from memnas_core.architecture_json import from_json
 from memnas_core.data import decoding, open_dataset
 from memnas_core.data.fashion_mnist import read_idx
 from memnas_core.errors import MemnasError
