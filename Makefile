@@ -33,7 +33,7 @@ export: .venv/.export  ## add to .venv what `memnas export` needs (ONNX Runtime,
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-export.lock
 	touch $@
 
-benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks/search.py compares memnas with (Optuna, Syne Tune)
+benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks.search compares memnas with (Optuna, Syne Tune)
 
 .venv/.benchmarks: .venv/.installed requirements-benchmarks.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-benchmarks.lock

@@ -1,4 +1,4 @@
-"""What a benchmark says of its figures: command, date, machine and versions, the first lines beside its tables."""
+"""How a benchmark's figures were measured: command, date, machine and versions, shown above its tables."""
 
 import platform
 import shlex
@@ -16,12 +16,12 @@ def command(benchmark: str) -> str:
 
 
 def circumstances(benchmark: str, packages: Iterable[str], remark: str) -> Iterator[str]:
-    """Yield a line each, in Markdown.
+    """Yield one line of Markdown for each circumstance.
 
     Args:
         benchmark: Name of the module.
-        packages: Those whose versions decide the figures, beside Python.
-        remark: What is to be known of the machine, such as its load.
+        packages: Packages, beside Python, whose versions influence the figures.
+        remark: What a reader should know about the machine, such as its load.
     """
     yield f"- command: `{command(benchmark)}`"
     yield f"- date: {datetime.now(UTC):%Y-%m-%d}"

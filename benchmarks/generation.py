@@ -1,8 +1,8 @@
-"""Candidates a second: how fast a round is generated and measured, by cells a block.
+"""Candidates a second: how fast a round is generated and measured, by number of cells in a block.
 
-For each number of cells, bases of that size come from seeded random walks of growing and trimming. A round
-is `generate` and then `measure` (weights and the peak under every convention) for each candidate. Caches
-start empty for each base, as in a search's first round; CPU seconds of this process are counted.
+For each number of cells, bases of that size come from seeded random walks of growing and trimming. A round consists
+of `generate` and then, for each candidate, `measure` (weights and the peak under every convention). Caches start empty
+for each base, as in a search's first round. CPU seconds of this process are counted.
 
 Run: python -m benchmarks.generation --output benchmarks/results/generation.md
 """
@@ -18,10 +18,12 @@ from typing import NamedTuple
 import click
 
 from benchmarks.circumstances import circumstances
-from memnas_core import architecture, block_arena, graph, measure
-from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Branch, Cell, Combiner
-from memnas_core.graph import Shape
-from memnas_core.grow_trim import (
+from memnas_core.files.writing import write_text
+from memnas_core.memory import block_arena, figures
+from memnas_core.space import architecture, graph
+from memnas_core.space.architecture import Architecture, Branch, Cell, Combiner
+from memnas_core.space.layers import Shape, Workload
+from memnas_core.space.moves import (
     Move,
     MoveKind,
     apply,
@@ -31,7 +33,7 @@ from memnas_core.grow_trim import (
     seed_architecture,
     trims,
 )
-from memnas_core.storage import write_text
+from memnas_core.space.operations import OPERATIONS
 
 STRIDES = (1, 2, 1, 2, 1)
 FILTERS = 16
@@ -40,7 +42,7 @@ CLASSES = 10
 
 
 class Round(NamedTuple):
-    """One round: its candidates, and CPU seconds."""
+    """Number of candidates and CPU seconds of one round."""
 
     candidates: int
     generating: float
@@ -53,7 +55,7 @@ class Round(NamedTuple):
 
 
 def random_base(rng: random.Random, cells: int) -> Architecture:
-    """Return a random architecture with so many cells in every block."""
+    """Return a random architecture with a given number of cells in every block."""
     base = seed_architecture(STRIDES, FILTERS)
     while {len(block.cells) for block in base.blocks} != {cells}:
         move = _random_growth(rng, base) if rng.random() < 0.7 else rng.choice([*trims(base), *edge_cuts(base)])
@@ -64,20 +66,20 @@ def random_base(rng: random.Random, cells: int) -> Architecture:
 
 
 def _random_growth(rng: random.Random, base: Architecture) -> Move:
-    first, second = (Branch(rng.randrange(available_inputs(base)), rng.choice(GROWABLE_OPERATIONS)) for _ in range(2))
+    first, second = (Branch(rng.randrange(available_inputs(base)), rng.choice(OPERATIONS.grown)) for _ in range(2))
     return Move(MoveKind.GROW, added=Cell(first, second, rng.choice(list(Combiner)), included=True))
 
 
 def clear_caches() -> None:
-    """Forget what is known of blocks."""
+    """Clear everything that is cached about blocks."""
     for cached in (
         architecture._block_code,
         architecture._canonical_block,
         graph.branch_weights,
-        measure._projection_weights,
-        measure._cell_figures,
-        measure._block_peaks,
-        measure._end_peaks,
+        figures._projection_weights,
+        figures._cell_figures,
+        figures._block_peaks,
+        figures._end_peaks,
         block_arena._block_arena,
         block_arena.end_arena,
     ):
@@ -85,18 +87,18 @@ def clear_caches() -> None:
 
 
 def run_round(base: Architecture) -> Round:
-    """Generate and measure all candidates of a base, with empty caches."""
+    """Generate and measure all candidates of a base, starting with empty caches."""
     clear_caches()
     start = time.process_time()
     candidates, _ = generate(base, round_number=1)
     generated = time.process_time()
     for candidate in candidates:
-        measure.measure(candidate.architecture, INPUT_SHAPE, CLASSES, weight_bytes=4, activation_bytes=4)
+        figures.measure(candidate.architecture, Workload(INPUT_SHAPE, CLASSES, 4, 4))
     return Round(len(candidates), generated - start, time.process_time() - generated)
 
 
 def report(sizes: list[int], bases: int, seed: int) -> Iterator[str]:
-    """Yield the lines of the report, in Markdown."""
+    """Yield the lines of the report in Markdown."""
     yield "# Generating and measuring a round"
     yield ""
     yield from circumstances("generation", (), f"load {os.getloadavg()[0]:.1f} at the start")
@@ -122,7 +124,7 @@ def report(sizes: list[int], bases: int, seed: int) -> Iterator[str]:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")
 def main(cells: tuple[int, ...], bases: int, seed: int, output: Path | None) -> None:
-    """Print the report line by line, and write it where asked."""
+    """Print the report line by line, and write it to a file if asked."""
     lines = []
     for line in report(list(cells), bases, seed):
         print(line, flush=True)

@@ -1,14 +1,14 @@
-"""Inherited weights against training from nothing: what a candidate costs, and whether it ranks the same.
+"""Inherited weights against training from scratch: what a candidate costs, and whether candidates rank the same.
 
-A few bases are trained from nothing, each as a round's base would be. Their children, half of them grown and half
-trimmed, are trained from nothing twice, with independent seeds, and from their base's weights for shorter and longer.
+A few bases are trained from scratch, as a round's base would be. Their children, half of them grown and half trimmed,
+are trained twice from scratch with independent seeds, and from their base's weights for several lengths of training.
 Two questions:
 
-1. Cost. How many images does a child need from its base's weights to be as accurate as from nothing?
-2. Order. Within a round, does the order of inherited accuracies agree with that of accuracies from nothing (Kendall's
-   tau with their mean)? The ceiling is what one training from nothing says of the other.
+1. Cost. How many images does a child with its base's weights need to be as accurate as when trained from scratch?
+2. Order. Within a round, does the order of inherited accuracies agree with that of accuracies from scratch (Kendall's
+   tau with their mean)? The ceiling is how well one training from scratch predicts the other.
 
-Every training is kept under the key of what decides it; a run that is stopped goes on where it was.
+Every training is kept under a key of all that decides it, so a run that was stopped continues.
 
 Run: python -m benchmarks.inheritance --page docs/inheritance.md
 """
@@ -32,28 +32,29 @@ from scipy.stats import kendalltau
 
 from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
-from memnas_core.architecture import Architecture
-from memnas_core.config import Settings
 from memnas_core.data import prepare_dataset
 from memnas_core.data.dataset import DatasetInfo, open_dataset
-from memnas_core.grow_trim import MoveKind, apply, edge_cuts, generate, growths, seed_architecture, trims
-from memnas_core.jobs import Start, TrainingJob, candidate_seed
-from memnas_core.settings_file import load_settings
-from memnas_core.storage import write_text
-from memnas_core.tables import write_parquet
-from memnas_core.trainer import run
-from memnas_core.training_records import TrainingRecord, finished
+from memnas_core.files.parquet import write_parquet
+from memnas_core.files.writing import write_text
+from memnas_core.records.trainings import TrainingRecord
+from memnas_core.settings.file import load_settings
+from memnas_core.settings.schema import Settings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.moves import apply, edge_cuts, generate, growths, seed_architecture, trims
+from memnas_core.training.job import TrainingJob, WarmStart, candidate_seed
+from memnas_core.training.record import finished
+from memnas_core.training.worker import run
 
 SEED = 0
 BASES, CHILDREN = 5, 12
 WALK = 4
-"""A base is as many random moves away from the seed network as its number, up to so many."""
+"""The most random moves between the seed network and a base; base number n is min(n, WALK) moves away."""
 
 EPOCHS = 2
-"""Of a training from nothing."""
+"""Epochs of a training from scratch."""
 
 SHARES = (0.03, 0.0625, 0.125, 0.25, 0.5)
-"""Lengths of trainings from the base's weights, as shares of one from nothing."""
+"""Lengths of trainings from the base's weights, as shares of a training from scratch."""
 
 WARM_LEARNING_RATE = 0.02
 TRAININGS = 2
@@ -64,15 +65,15 @@ class Row:
     """One training of a child.
 
     Attributes:
-        dataset: Its name.
-        base_id: The base.
-        arch_id: The child.
-        way: `grown` or `trimmed`.
-        start: `base` or `nothing`.
+        dataset: Name of the data set.
+        base_id: Id of the base.
+        arch_id: Id of the child.
+        way: How the child was made, `grown` or `trimmed`.
+        start: Where its weights come from, `base` or `nothing`.
         training: Number of the independent training, from 1.
         images: Training images seen.
-        accuracy: On the validation images, in [0, 1]; null where it diverged.
-        base_accuracy: The base's own.
+        accuracy: Validation accuracy in [0, 1]; null where the training diverged.
+        base_accuracy: Validation accuracy of the base in [0, 1].
     """
 
     dataset: str
@@ -88,7 +89,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child and what is to be trained of it."""
+    """One training of a child, with the job of its base."""
 
     way: str
     base: TrainingJob
@@ -96,7 +97,7 @@ class Child:
 
 
 def bases(settings: Settings) -> Iterator[Architecture]:
-    """Yield the bases: the seed network and others that random moves made of it."""
+    """Yield the bases: the seed network and others made from it by random moves."""
     rng = random.Random(SEED)
     root = seed_architecture(settings.network.strides, settings.network.filters)
     for moves in range(BASES):
@@ -108,7 +109,7 @@ def bases(settings: Settings) -> Iterator[Architecture]:
 
 
 def children(settings: Settings, dataset: Path, info: DatasetInfo, store: Path) -> Iterator[Child]:
-    """Yield all trainings of all children; a base's own job comes with each."""
+    """Yield all trainings of all children, each with its base's own job."""
     training = replace(settings.training, epochs=EPOCHS)
     full = EPOCHS * info.train_size
 
@@ -122,19 +123,19 @@ def children(settings: Settings, dataset: Path, info: DatasetInfo, store: Path) 
         candidates, _ = generate(network, 1)
         rng = random.Random(f"{SEED} {network.arch_id}")
         for way in ("grown", "trimmed"):
-            made = [c for c in candidates if (c.move.split()[0] == MoveKind.GROW) is (way == "grown")]
+            made = [c for c in candidates if c.is_grown is (way == "grown")]
             for candidate in rng.sample(made, min(CHILDREN // 2, len(made))):
                 for number in range(1, TRAININGS + 1):
                     yield Child(way, base, job(candidate.architecture, number))
                 warm = replace(training, learning_rate=WARM_LEARNING_RATE)
                 for share in SHARES:
                     cold = job(candidate.architecture, 1)
-                    start = Start(network, base.key)
+                    start = WarmStart(network, base.key)
                     yield Child(way, base, replace(cold, settings=warm, images=round(share * full), start=start))
 
 
 def train_all(jobs: Sequence[TrainingJob], workers: int, progress: Progress, what: str) -> list[TrainingRecord]:
-    """Return the records of jobs, training those that are not finished."""
+    """Return the records of jobs, training those that are not yet finished."""
     task = progress.add_task(what, total=len(jobs))
     found: list[TrainingRecord] = []
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -145,12 +146,12 @@ def train_all(jobs: Sequence[TrainingJob], workers: int, progress: Progress, wha
 
 
 def train_once(job: TrainingJob) -> TrainingRecord:
-    """Return the record of a job, which may be finished already."""
+    """Return the record of a job, after training unless it is finished."""
     return finished(job) or run(job)
 
 
 def tables(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the tables of the page, in Markdown."""
+    """Yield the tables of the page in Markdown."""
     yield "### Accuracy from the base's weights less accuracy from nothing (mean of two), in points"
     yield ""
     yield "| images, share of a training from nothing | grown: mean (5 % to 95 %) | trimmed: mean (5 % to 95 %) |"

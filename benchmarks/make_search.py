@@ -1,8 +1,8 @@
-"""What `make search` gained: whole searches with today's settings and with those of before, timed from outside.
+"""How much faster `make search` became: whole searches with today's and with former settings, timed from outside.
 
 `before` is what params.yaml said before candidates inherited weights and began with a small budget: one base a round,
-and every candidate trained fully from nothing. The code is today's for both. Each search is a process with a store of
-its own, one after the other; one that has ended is not repeated.
+and every candidate trained in full from scratch. Both use today's code. Each search is a process with its own store;
+searches run one after the other, and a finished one is not repeated.
 
 Run: python -m benchmarks.make_search --page docs/search-cost.md
 """
@@ -23,8 +23,8 @@ import click
 from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
 from benchmarks.spread import Spread
-from memnas_core.storage import write_text
-from memnas_core.tables import write_parquet
+from memnas_core.files.parquet import write_parquet
+from memnas_core.files.writing import write_text
 
 BEFORE = (
     "search.aim=score",
@@ -37,25 +37,25 @@ BEFORE = (
     "objective.accuracy_floor=null",
 )
 SETTINGS = {"before": BEFORE, "now": (), "now, floor 0.95": ("objective.accuracy_floor=0.95",)}
-"""What params.yaml is overridden with; the last is the choice that `now` was made against."""
+"""The overrides of params.yaml by name; the last are those of the choice that `now` was made against."""
 WEIGHTS = (0.5, 1.0)
-"""Of accuracy in Eq. 4 (lambda): that of params.yaml, and accuracy alone."""
+"""Weights of accuracy in Eq. 4 (lambda): that of params.yaml, and accuracy alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A whole search.
+    """One whole search.
 
     Attributes:
         settings: A name in `SETTINGS`.
         accuracy_weight: The paper's lambda.
-        seed: Of the search.
+        seed: Seed of the search.
         seconds: Wall time of the command, from its start to its end.
-        images: Training images seen before the chosen network is trained once more.
-        arch_id: The chosen network.
-        test_accuracy: Its, after that training, in [0, 1].
-        param_bytes: Its weights.
-        activation_bytes: Its peak (`arena`).
+        images: Training images seen before the final training of the chosen network.
+        arch_id: Id of the chosen network.
+        test_accuracy: Test accuracy of the chosen network after that training, in [0, 1].
+        param_bytes: Bytes of its weights.
+        activation_bytes: Activation peak under the convention `arena`, in bytes.
     """
 
     settings: str
@@ -70,7 +70,7 @@ class Row:
 
 
 def perform(settings: str, weight: float, seed: int, folder: Path) -> Row:
-    """Search, unless this was done before, and return what came out.
+    """Return what a search found, after running it unless this was done before.
 
     Raises:
         ClickException: The search failed.
@@ -103,7 +103,7 @@ def perform(settings: str, weight: float, seed: int, folder: Path) -> Row:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a line for each kind of search, in Markdown: medians over seeds, and the range."""
+    """Yield one line for each kind of search in Markdown: medians over seeds, and the range."""
     yield "| λ | settings | seconds | images | test accuracy | weights + activations, kB |"
     yield "|---:|---|---:|---:|---:|---:|"
     names = dict.fromkeys(row.settings for row in rows)
@@ -119,7 +119,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def notes(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield how it was measured."""
+    """Yield how the figures were measured."""
     seeds = sorted({row.seed for row in rows})
     load = f"load {os.getloadavg()[0]:.1f} at the end"
     yield from circumstances("make_search", ("torch", "prefect", "mlflow", "dvc"), load)
@@ -135,7 +135,7 @@ def notes(rows: Sequence[Row]) -> Iterator[str]:
 @click.option("--page", type=click.Path(exists=True, path_type=Path), help="Put the table between its two marks.")
 def main(seeds: tuple[int, ...], store: Path, rows: Path, page: Path | None) -> None:
     """Search, gather, write and print."""
-    kinds = list(product(seeds, WEIGHTS, SETTINGS))  # before and now in turns, so that a busy machine is fair to both
+    kinds = list(product(seeds, WEIGHTS, SETTINGS))  # before and now take turns, so that load affects both alike
     measured = []
     for number, (seed, weight, settings) in enumerate(kinds, start=1):
         row = perform(settings, weight, seed, store / f"{settings}-{weight:g}-{seed}")

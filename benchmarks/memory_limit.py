@@ -1,7 +1,7 @@
-"""How exactly a memory limit holds: one training under many limits, a fresh worker for each that fails.
+"""How precisely a memory limit holds: one training under many limits, with a fresh worker after each failure.
 
-The training is the same but for its seed; the memory that its worker holds is read every two milliseconds from outside.
-A limit that is below what a worker holds before it trains, which a search refuses, is shown on purpose.
+The training is the same except for its seed. The memory of its worker is read from outside every two milliseconds. One
+limit is below what a worker holds before it trains, which a search would refuse; it is included on purpose.
 
 Run: python -m benchmarks.memory_limit --page docs/limits.md
 """
@@ -17,18 +17,17 @@ import click
 
 from benchmarks.circumstances import circumstances
 from benchmarks.page import with_tables
-from memnas_core import trainer
-from memnas_core.architecture import Operation
-from memnas_core.config import DataSettings, TrainingSettings
 from memnas_core.data import open_dataset, prepare_dataset
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import TrainingJob
-from memnas_core.limits import Limits
-from memnas_core.memory_guard import held_bytes
-from memnas_core.records import Status
-from memnas_core.storage import write_text
-from tasks.places import cpu_places
-from tasks.workers import Workers
+from memnas_core.files.writing import write_text
+from memnas_core.records.trainings import Limits, Status
+from memnas_core.settings.schema import DataSettings, TrainingSettings
+from memnas_core.space import operations as ops
+from memnas_core.space.moves import seed_architecture
+from memnas_core.training import worker as trainer
+from memnas_core.training.job import TrainingJob
+from memnas_core.training.process_memory import held_bytes
+from tasks.workers.places import cpu_places
+from tasks.workers.processes import Workers
 
 MB = 1_000_000
 LOOK_SECONDS = 0.002
@@ -49,7 +48,7 @@ SETTINGS = TrainingSettings(
 
 @contextmanager
 def sampled(workers: Workers) -> Iterator[list[int]]:
-    """Give a list whose one number is the most that a worker has held so far, in bytes."""
+    """Yield a list whose only number is the most memory that a worker has held so far, in bytes."""
     most, ended = [0], threading.Event()
 
     def look() -> None:
@@ -66,9 +65,9 @@ def sampled(workers: Workers) -> Iterator[list[int]]:
 
 
 def report(limits: list[int], store: Path) -> Iterator[str]:
-    """Train under each limit, in MB, and give the lines of a report."""
+    """Train under each limit, in MB, and yield the lines of a report."""
     dataset = prepare_dataset(DataSettings("digits", None, None, 0.1, 300, None), 0, store)
-    architecture = seed_architecture((1,) * 10, 128, (Operation.AVERAGE_POOL_3X3, Operation.DEPTHWISE_3X3))
+    architecture = seed_architecture((1,) * 10, 128, (ops.AVERAGE_POOL_3X3, ops.DEPTHWISE_3X3))
     digest = open_dataset(dataset).info.digest
     job = TrainingJob(architecture, architecture.arch_id, dataset, digest, SETTINGS, 0, store / "trainings")
     yield from circumstances("memory_limit", ("torch",), "no figure here is a time")
@@ -94,7 +93,7 @@ def report(limits: list[int], store: Path) -> Iterator[str]:
 @click.option("--limits", default="380,400,420,440,460,500,550,600,700,800,900,950,1000,1200", help="In MB.")
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Put the table here.")
 def main(limits: str, page: Path | None) -> None:
-    """Print the report line by line, and put it into a page."""
+    """Print the report line by line, and insert it into a page."""
     lines = []
     with tempfile.TemporaryDirectory() as store:
         for line in report([int(limit) for limit in limits.split(",")], Path(store)):

@@ -1,4 +1,4 @@
-"""Pages in docs/ with a part that a benchmark writes, between two marks."""
+"""Pages in docs/ with a part that a benchmark writes between two marks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ def marks(name: str = "benchmark") -> tuple[str, str]:
 
 
 def with_tables(text: str, lines: Sequence[str], page: Path, name: str = "benchmark") -> str:
-    """Return a page with lines between its marks.
+    """Return a page with the lines between its marks replaced.
 
     Args:
-        text: The page.
-        lines: What to put there.
-        page: Where it lies, for the error.
-        name: Of the marks.
+        text: Text of the page.
+        lines: Lines to put between the marks.
+        page: Path of the page, for the error message.
+        name: Name of the marks.
 
     Raises:
         RecordError: The page has no such marks.

@@ -1,19 +1,19 @@
-"""Stage `ablations`: what trimming and what the controller are worth, at equal training budget.
+"""Stage `ablations`: what trimming and the controller each contribute, at equal training budget.
 
-Each arm runs the same searches (lambda, seed, k, rounds, epochs), once without trimming and once with a random choice
-of the k candidates instead of the controller's. Writes `results/ablations.csv`, a row for each search and round, and
-the picture.
+Each arm runs the same searches (lambda, seed, k, rounds, epochs): the full search, one without trimming, and
+one that draws the k candidates at random instead of asking the controller. Writes `results/ablations.csv`, a row for
+each search and round, and the picture.
 
-Arms reach different trade-offs, so that neither accuracy nor bytes alone compare them. Two figures do:
+Arms reach different trade-offs, so neither accuracy nor bytes alone can compare them. Two figures can:
 
 score        Eq. 4, for the search's own lambda, of the network that the search would choose now, relative to the first
-             network, which all searches share. Only its training differs between seeds.
-hypervolume  the mean, over memory budgets from 1/8 to 8 times the first network's bytes (evenly in their logarithm), of
-             the best accuracy among the trained candidates that fit; guessing, where none fits. It is the volume under
-             the Pareto front and knows no lambda.
+             network, which all searches share; only its training differs between seeds.
+hypervolume  The mean best accuracy under a memory budget, over budgets from 1/8 to 8 times the first network's bytes,
+             evenly spaced in their logarithm. The best is taken among the trained candidates that fit; where none fits,
+             the accuracy of guessing counts. This is the volume under the Pareto front, and does not depend on lambda.
 
-Both look at accuracies that the search measured, in which the best of many is flattered by noise. That holds for all
-arms alike, as they train equally many candidates.
+Both use accuracies that the search measured, and the best of many noisy accuracies looks better than it is. All arms
+share that bias, as they train equally many candidates.
 """
 
 import math
@@ -30,10 +30,10 @@ from experiments.plotting import BLUE, GREEN, VERMILION, draw_seeds, finish, hei
 from experiments.search_results import Arm, SearchResult, ablation_keys, best_so_far, read_search
 from experiments.stage import run_stage
 from experiments.tidy import write_rows
-from memnas_core.config import ObjectiveSettings
-from memnas_core.contenders import performance_of
+from memnas_core.objective.score import performance_of
 from memnas_core.pictures.canvas import add_key
-from memnas_core.records import CandidateRow
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.settings.schema import ObjectiveSettings
 
 TABLE = RESULTS / "ablations.csv"
 PICTURE = RESULTS / "figures" / "ablations.svg"
@@ -49,21 +49,21 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class AblationPoint:
-    """A row of `ablations.csv`: a search after a round.
+    """A row of `ablations.csv`: the state of one search after one round.
 
     Attributes:
         arm: The way to search.
         accuracy_weight: The paper's lambda.
-        seed: Of the search.
-        round: 0 trains the first network alone.
+        seed: Seed of the search.
+        round: Number of the round; round 0 trains only the first network.
         trained: Candidates whose training has succeeded so far.
         images_seen: Training images that all candidates so far have seen.
-        arch_id: The network that the search would choose now.
-        accuracy: Its accuracy on the validation images, as the search trained it, in [0, 1].
-        param_bytes: Its weights.
-        activation_bytes: Its peak activations under the convention that the search looked at.
-        score: Its Eq. 4 relative to the first network.
-        hypervolume: Of all trained so far; an accuracy in [0, 1].
+        arch_id: Id of the network that the search would choose now.
+        accuracy: Validation accuracy of that network, as the search trained it, in [0, 1].
+        param_bytes: Bytes of its weights.
+        activation_bytes: Bytes of its peak activations, under the convention that the search uses.
+        score: Eq. 4 of that network relative to the first network.
+        hypervolume: Hypervolume of all candidates trained so far, an accuracy in [0, 1].
     """
 
     arm: Arm
@@ -85,7 +85,7 @@ def ablation_points(search: SearchResult, objective: ObjectiveSettings) -> tuple
 
     Args:
         search: The search.
-        objective: What it was told to look for.
+        objective: The objective that the search was given.
     """
     key, rounds = search.key, search.rounds
     points = []
@@ -102,7 +102,7 @@ def ablation_points(search: SearchResult, objective: ObjectiveSettings) -> tuple
                 images_seen=search.images_seen[number],
                 arch_id=row.arch_id,
                 accuracy=row.measured_accuracy,
-                param_bytes=row.param_bytes,
+                param_bytes=row.memory.param_bytes,
                 activation_bytes=row.memory.activation_bytes(objective.activation_convention),
                 score=score,
                 hypervolume=hypervolume(so_far, objective, guessing=1 / search.metrics.classes),
@@ -116,8 +116,8 @@ def hypervolume(rows: Sequence[CandidateRow], objective: ObjectiveSettings, gues
 
     Args:
         rows: Candidates, the first network's row first.
-        objective: Gives the convention of the activations.
-        guessing: The accuracy where no candidate fits.
+        objective: The objective, whose convention of activations counts.
+        guessing: The accuracy that counts where no candidate fits.
     """
     measured = [
         performance_of(row.memory, row.measured_accuracy, objective)
@@ -137,14 +137,14 @@ def hypervolume(rows: Sequence[CandidateRow], objective: ObjectiveSettings, gues
 
 
 def common_round(points: Sequence[AblationPoint], weight: float) -> int:
-    """Return the last round that every search of a lambda has reached; a search may end before the others."""
+    """Return the last round that every search of a lambda has reached, as some searches end before others."""
     own = [point for point in points if point.accuracy_weight == weight]
     searches = {(point.arm, point.seed) for point in own}
     return min(max(p.round for p in own if (p.arm, p.seed) == search) for search in searches)
 
 
 def notes(points: Sequence[AblationPoint]) -> tuple[str, ...]:
-    """Return for each lambda and arm what it reaches beside the full search, and whether budgets were equal."""
+    """Return for each lambda and arm how it compares with the full search, and whether the budgets were equal."""
     sentences = []
     for weight in sorted({point.accuracy_weight for point in points}):
         number = common_round(points, weight)
@@ -183,7 +183,7 @@ def _verdict(gains: Sequence[float]) -> str:
 
 
 def draw(figure: Figure, points: Sequence[AblationPoint]) -> None:
-    """Draw score and hypervolume over training images, a row of panels for each lambda."""
+    """Draw score and hypervolume against training images seen, a row of panels for each lambda."""
     weights = sorted({point.accuracy_weight for point in points})
     grid = panels(figure, 2, len(weights))
     for place, weight in enumerate(weights):

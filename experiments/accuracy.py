@@ -1,4 +1,4 @@
-"""Mean accuracy of a few trainings with an interval that covers both of its uncertainties.
+"""Mean accuracy of a few trainings, with an interval that covers both the seeds and the choice of test images.
 
     symbol  meaning
     n       trainings of a network
@@ -9,10 +9,10 @@
     t       quantile of Student's distribution with d degrees of freedom
 
 The interval is p ± t sqrt(s²/n + p (1 - p)/m): where p would lie if the network were trained again with other seeds
-and tested on other images. A t interval from a network's own two or three trainings would be many times wider and
-its width itself a lottery; pooling assumes that all networks scatter alike, which is what makes so few trainings
-usable. A binomial (Wilson) interval alone leaves out what seeds do, and counting the predictions of n trainings on
-the same m images as n·m independent ones makes it too narrow by up to the root of n.
+and tested on other images. A t interval from only a network's own two or three trainings would be many times wider,
+and its width mostly chance. Pooling makes so few trainings usable; it assumes that all networks scatter alike. A
+binomial (Wilson) interval alone ignores the seeds. It becomes too narrow, by a factor of up to the root of n, if the
+predictions of n trainings on the same m images are counted as n·m independent ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,8 +45,8 @@ def intervals(accuracies: Mapping[str, Sequence[float]], test_images: int) -> di
     """Return the interval of each network that has at least one training.
 
     Args:
-        accuracies: Network -> test accuracy of each training.
-        test_images: Images on which each was measured.
+        accuracies: Test accuracy of each training, in [0, 1], by network.
+        test_images: Number of images on which each accuracy was measured.
     """
     deviation, freedom = pooled_deviation(accuracies)
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, freedom) if freedom else stats.norm.ppf((1 + LEVEL) / 2))

@@ -1,8 +1,8 @@
 """Stage `candidates`: train the candidates on which controllers are compared, each several times.
 
-Writes `results/candidates.parquet`, one row a candidate. Finished trainings stay in the store under keys of what
-decides them, so that a run that is stopped goes on where it was, and a second run only writes the table
-again. While it runs it writes what it has to a table in the store.
+Writes `results/candidates.parquet`, one row for each candidate. The store keeps each finished training under a key of
+all that decides its result, so a run that was stopped continues, and a second run only rewrites the table. During the
+run, the rows so far are written to a table in the store.
 """
 
 import random
@@ -16,20 +16,20 @@ from rich.progress import Progress
 
 from experiments.plan import RESULTS, CandidatePlan, Plan, load_plan
 from experiments.stage import run_stage, stage_progress
-from memnas_core import trainer, training_records
-from memnas_core.architecture_json import to_json
-from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.environment import machine
-from memnas_core.graph import Shape
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.jobs import TrainingJob, candidate_seed
-from memnas_core.lineages import Descendant, draw_lineages
-from memnas_core.measure import measure
-from memnas_core.tables import read_parquet, write_parquet
-from memnas_core.training_records import TrainingRecord
-from tasks.places import training_places
-from tasks.workers import Workers
+from memnas_core.files.parquet import read_parquet, write_parquet
+from memnas_core.memory.figures import PeakFigures, measure
+from memnas_core.records.trainings import TrainingRecord
+from memnas_core.settings.schema import Settings
+from memnas_core.space.architecture_json import to_json
+from memnas_core.space.lineages import Descendant, draw_lineages
+from memnas_core.space.moves import seed_architecture
+from memnas_core.training import record as training_records
+from memnas_core.training import worker
+from memnas_core.training.job import TrainingJob, candidate_seed
+from tasks.workers.places import training_places
+from tasks.workers.processes import Workers
 
 TABLE = RESULTS / "candidates.parquet"
 WRITE_EVERY_SECONDS = 120.0
@@ -41,19 +41,16 @@ class TrainedCandidate:
 
     Attributes:
         arch_id: Id of the architecture.
-        architecture: Its JSON.
+        architecture: The architecture as JSON.
         lineage: Number of its lineage; 0 for the search's seed network, which is in none.
-        round: Its round; 0 for the first network of a lineage and for the seed network.
+        round: Number of the round; 0 for the first network of a lineage and for the seed network.
         parent_id: The base that it was made from; empty in round 0.
         move: What was done to the base.
-        param_bytes: Weights.
-        paper_bytes: Peak activations under `paper`.
-        sequential_bytes: Peak activations under `sequential`.
-        minimum_bytes: Peak activations under `minimum`.
+        memory: Memory, a column for each figure.
         accuracies: Validation accuracy of each training, in [0, 1]; null where it failed.
         seconds: Wall time of each training.
-        images_seen: Training images seen by each.
-        machine: Where the first of them ran.
+        images_seen: Training images that each training has seen.
+        machine: The machine on which the first training ran.
     """
 
     arch_id: str
@@ -62,10 +59,7 @@ class TrainedCandidate:
     round: int
     parent_id: str
     move: str
-    param_bytes: int
-    paper_bytes: int
-    sequential_bytes: int
-    minimum_bytes: int
+    memory: PeakFigures
     accuracies: tuple[float | None, ...]
     seconds: tuple[float, ...]
     images_seen: tuple[int, ...]
@@ -81,7 +75,7 @@ def draw(settings: Settings, plan: CandidatePlan) -> tuple[Descendant, ...]:
 def training_jobs(
     descendant: Descendant, settings: Settings, dataset: Path, info: DatasetInfo, plan: CandidatePlan
 ) -> tuple[TrainingJob, ...]:
-    """Return the trainings of a candidate, which differ in their seeds alone."""
+    """Return the trainings of a candidate, which differ only in their seeds."""
     architecture, arch_id = descendant.candidate.architecture, descendant.candidate.arch_id
     return tuple(
         TrainingJob(
@@ -102,24 +96,15 @@ def table_row(
 ) -> TrainedCandidate:
     """Return the row of a candidate whose trainings are finished."""
     candidate = descendant.candidate
-    figures = measure(
-        candidate.architecture,
-        Shape(*info.shape),
-        len(info.classes),
-        settings.objective.weight_bytes,
-        settings.objective.activation_bytes,
-    )
+    figures = measure(candidate.architecture, info.workload(settings.objective))
     return TrainedCandidate(
         arch_id=candidate.arch_id,
         architecture=to_json(candidate.architecture),
         lineage=descendant.lineage,
         round=candidate.round,
         parent_id=candidate.parent_id or "",
-        move=candidate.move,
-        param_bytes=figures.param_bytes,
-        paper_bytes=figures.paper_bytes,
-        sequential_bytes=figures.sequential_bytes,
-        minimum_bytes=figures.minimum_bytes,
+        move=candidate.words,
+        memory=figures.peaks,
         accuracies=tuple(record.validation_accuracy for record in records),
         seconds=tuple(record.seconds for record in records),
         images_seen=tuple(record.images_seen for record in records),
@@ -128,7 +113,7 @@ def table_row(
 
 
 def write_table(path: Path, rows: Sequence[TrainedCandidate]) -> None:
-    """Write the table as a whole.
+    """Write the table atomically.
 
     Raises:
         StorageError: The disk is full or the folder not writable.
@@ -146,7 +131,7 @@ def read_table(path: Path = TABLE) -> tuple[TrainedCandidate, ...]:
 
 
 def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[TrainedCandidate, ...]:
-    """Train what has not been trained, and return the rows of all candidates."""
+    """Train the candidates that are not yet trained, and return the rows of all."""
     settings = plan.load_settings()
     root = seed_architecture(settings.network.strides, settings.network.filters)
     store = Path(settings.store)
@@ -154,7 +139,7 @@ def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[
     info = open_dataset(dataset).info
     descendants = draw(settings, plan.candidates)
     all_jobs = [training_jobs(descendant, settings, dataset, info, plan.candidates) for descendant in descendants]
-    # In random order, so that the table of a run that was stopped is a fair sample of the whole.
+    # The order is random, so that the table of a run that was stopped is a fair sample of the whole.
     flat = [
         job
         for of_candidate in random.Random(plan.candidates.seed).sample(all_jobs, len(all_jobs))
@@ -184,7 +169,7 @@ def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[
 
 def _train_once(workers: Workers, job: TrainingJob) -> None:
     if training_records.finished(job) is None:
-        workers.run(trainer.run, job)
+        workers.run(worker.run, job)
 
 
 def main() -> None:

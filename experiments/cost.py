@@ -1,12 +1,13 @@
-"""What a search would cost on this machine's device, from measured training speed: nothing is trained to the end.
+"""What a search would cost on this machine's device, estimated from the training speed of a few seconds.
 
     python -m experiments.cost --params params.paper.yaml
 
-Networks of one cell a block, two, and so on are trained for a few seconds each on images of noise in the shape of the
-settings' data set, through the same code that trains candidates (`memnas_core.training`). No images are needed, so this
-can be asked before anything is downloaded.
+Networks with one cell in each block, with two, and so on are each trained for a few seconds on images of noise in the
+shape of the settings' data set, with the same code that trains candidates (`memnas_core.training.loop`). No images are
+needed, so the question can be asked before anything is downloaded.
 
-The estimate is an upper figure: it takes every round to grow, so that round r trains networks of r + 1 cells a block.
+The estimate is an upper bound: it assumes that every round grows, so that round r trains networks of r + 1 cells a
+block.
 """
 
 import json
@@ -19,20 +20,19 @@ import numpy as np
 
 from experiments.plan import RESULTS
 from experiments.stage import run_stage
-from memnas_core.architecture import Architecture
-from memnas_core.config import Settings
 from memnas_core.data import DatasetInfo
 from memnas_core.data.dataset import Dataset
 from memnas_core.data.split_file import Split
 from memnas_core.environment import machine, versions
 from memnas_core.errors import SettingsError
-from memnas_core.graph import Shape, lower
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.halving import planned_images, rung_images
-from memnas_core.lineages import draw_growth
+from memnas_core.files.writing import write_text
 from memnas_core.pictures.values import shown_seconds
-from memnas_core.settings_file import load_settings
-from memnas_core.storage import write_text
+from memnas_core.search.halving import planned_images, rung_images
+from memnas_core.settings.file import load_settings
+from memnas_core.settings.schema import Settings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.lineages import draw_growth
+from memnas_core.space.moves import seed_architecture
 
 SHAPES = {"digits": (1, 8, 10), "fashion-mnist": (1, 28, 10), "cifar10": (3, 32, 10)}
 """Channels, side and classes of the data sets that have a name."""
@@ -41,14 +41,14 @@ TRAINING_IMAGES = {"digits": 1_437, "fashion-mnist": 60_000, "cifar10": 50_000}
 SECONDS_EACH = 5.0
 NETWORKS_EACH = 3
 MOST_CELLS = 6
-"""Larger networks are not measured but taken in proportion."""
+"""Larger networks are not measured; their speed is extrapolated."""
 
 SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Training speed of networks with so many cells in a block, in images a second, and its range over networks."""
+    """Training speed of networks with a given number of cells in a block, in images a second, and its range."""
 
     cells: int
     images_per_second: float
@@ -58,19 +58,19 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a search of the settings costs on the device that was measured.
+    """Cost of a search with the given settings on the device that was measured.
 
     Attributes:
         params: The settings file.
-        device: The device, in words.
-        machine: Processor and system.
-        torch: Version.
+        device: Name of the device.
+        machine: Processor and operating system.
+        torch: Version of torch.
         image_shape: Channels, height, width.
-        training_images: Images of one epoch.
+        training_images: Training images in one epoch.
         trainings: Candidates that the whole search trains.
         images: Training images that the whole search sees.
-        speeds: Measured, for each number of cells.
-        device_days: Days on one such device, one training at a time; an upper figure.
+        speeds: Measured speed for each number of cells.
+        device_days: Days on one such device with one training at a time, an upper bound.
     """
 
     params: str
@@ -86,11 +86,11 @@ class Cost:
 
 
 def round_images(settings: Settings, training_images: int) -> tuple[int, int]:
-    """Return the training images of round 0 and of each round after it, where as many candidates go on as may.
+    """Return the training images of round 0 and of each later round, if every rung passes on as many as it may.
 
     Args:
         settings: Seeds, k, rungs and epochs.
-        training_images: Images of one epoch.
+        training_images: Training images in one epoch.
     """
     search, full = settings.search, settings.training.epochs * training_images
 
@@ -105,9 +105,10 @@ def search_days(settings: Settings, training_images: int, speeds: Sequence[Speed
     """Return the days that a search takes on one device, if every round grows.
 
     Args:
-        settings: Rounds, k, rungs, epochs, and cells at most.
-        training_images: Images of one epoch.
-        speeds: Of networks of 1, 2, ... cells; larger ones are taken to be as fast as the last per cell.
+        settings: Settings that give rounds, k, rungs, epochs, and the largest number of cells.
+        training_images: Training images in one epoch.
+        speeds: Speeds of networks of 1, 2, ... cells; the time of larger networks is
+            extrapolated from the last in proportion to their cells.
     """
     search = settings.search
     first, later = round_images(settings, training_images)
@@ -116,7 +117,7 @@ def search_days(settings: Settings, training_images: int, speeds: Sequence[Speed
         known = speeds[min(cells, len(speeds)) - 1]
         return cells / known.cells / known.images_per_second
 
-    # round 0 trains the seeds; the final retraining is of a network as large as the last round's
+    # Round 0 trains the seeds; the final retraining is of a network as large as the last round's.
     seconds = first * seconds_an_image(1)
     seconds += sum(
         later * seconds_an_image(min(number + 1, search.max_cells)) for number in range(1, search.rounds + 1)
@@ -128,16 +129,16 @@ def search_days(settings: Settings, training_images: int, speeds: Sequence[Speed
 
 
 def measure_speed(networks: Sequence[Architecture], cells: int, data: Dataset, settings: Settings) -> Speed:
-    """Train each network for a few seconds and return the speeds in images a second."""
+    """Return the training speed of networks in images a second, after training each for a few seconds."""
     from time import perf_counter
 
-    from memnas_core.network import build_network
-    from memnas_core.training import train
+    from memnas_core.training.loop import train
+    from memnas_core.training.network import build_network
 
     rates = []
     batch = settings.training.batch_size
     for architecture in networks:
-        graph = lower(architecture, Shape(*data.info.shape), len(data.info.classes))
+        graph = data.info.graph(architecture)
         network = build_network(graph, seed=0)
         train(network, data, replace(settings.training, epochs=1), seed=0)  # warms up kernels and memory
         seen, started = 0, perf_counter()
@@ -149,7 +150,7 @@ def measure_speed(networks: Sequence[Architecture], cells: int, data: Dataset, s
 
 
 def noise(settings: Settings, shape: tuple[int, int, int], classes: int) -> Dataset:
-    """Return two batches of noise to train on; validation is a single image, which takes no time."""
+    """Return two batches of noise to train on; validation has a single image, which takes no time."""
     rng = np.random.default_rng(0)
     count = 2 * settings.training.batch_size
 
@@ -174,14 +175,14 @@ def noise(settings: Settings, shape: tuple[int, int, int], classes: int) -> Data
 
 
 def estimate(params: Path, overrides: Sequence[str], images: int | None, classes: int | None) -> Cost:
-    """Measure the training speed of the settings' networks and return what a search costs.
+    """Return what a search costs, from the measured training speed of the settings' networks.
 
     Raises:
         SettingsError: The settings file is wrong, or its images are in a folder and their number was not given.
     """
     import torch
 
-    from memnas_core.training import choose_device
+    from memnas_core.training.loop import choose_device
 
     settings = load_settings(params, overrides)
     if settings.data.dataset == "folder" and (images is None or classes is None or settings.data.image_size is None):

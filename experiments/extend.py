@@ -1,22 +1,23 @@
 """MemNAS-A and -B: a network found on small images, extended to ImageNet.
 
-The paper says of it only that the block architecture is kept and that blocks and filters become 16 and 256
-(section 4.1). The rest is our reading:
+The paper only says that the block architecture is kept and that the network has 16 blocks and 256 filters (section
+4.1). The rest is our reading:
 
-- The 16 blocks are the found ones in their order, each repeated in place, as networks are usually deepened: trimming
-  made a network's early and late blocks differ, and so early blocks stay early. Of five, the first is there four
-  times and each other three times.
-- Where resolution falls is not part of what a search finds, and five blocks' strides do not say where sixteen have
-  theirs. As in DARTS and NASNet, three 3x3 convolutions with stride 2 (F/4, F/2 and F filters) bring 224x224 down to
+- The 16 blocks are the found ones in their order, each repeated in place, as networks are usually deepened. Trimming
+  has made early and late blocks differ, and this keeps early blocks early. Of five blocks, the first appears
+  four times and each other three times.
+- A search does not decide where resolution falls, and the strides of five blocks do not say where those of sixteen
+  belong. As in DARTS and NASNet, three 3x3 convolutions with stride 2 (F/4, F/2 and F filters) bring 224x224 down to
   28x28, and blocks 6 and 11, at one third and two thirds of the depth, halve it to 14x14 and 7x7.
-- The head is the small network's: global average pooling and one linear layer.
+- The head is the same as the small network's: global average pooling and one linear layer.
 """
 
 from dataclasses import replace
 
-from memnas_core.architecture import Architecture, Block
 from memnas_core.errors import GraphError
-from memnas_core.graph import IMAGE, Graph, Layer, LayerKind, Shape, head, lower_block
+from memnas_core.space.architecture import Architecture, Block
+from memnas_core.space.graph import IMAGE, Graph, head, lower_block
+from memnas_core.space.layers import Layer, LayerKind, Shape
 
 BLOCKS = 16
 FILTERS = 256
@@ -30,12 +31,12 @@ def extend(architecture: Architecture, blocks: int = BLOCKS, filters: int = FILT
     """Return a found network with more blocks and filters.
 
     Args:
-        architecture: What a search found.
-        blocks: Blocks of the result; as many as were found at least.
-        filters: The paper's F of the result.
+        architecture: The network that a search found.
+        blocks: Number of blocks of the result, at least as many as were found.
+        filters: Number of filters of the result, the paper's F.
 
     Raises:
-        GraphError: There are fewer blocks than were found.
+        GraphError: Fewer blocks were asked for than were found.
     """
     found = architecture.blocks
     if blocks < len(found):
@@ -54,8 +55,8 @@ def lower_extended(architecture: Architecture, input_shape: Shape = IMAGENET, cl
     """Return the graph of an extended network: stem, blocks, head.
 
     Args:
-        architecture: What `extend` returned.
-        input_shape: Of an image.
+        architecture: Network that `extend` returned.
+        input_shape: Shape of one image.
         classes: Outputs of the classifier.
 
     Raises:

@@ -1,8 +1,8 @@
-"""FBNet-A, which no library on the package index defines: written here from its authors' published table.
+"""FBNet-A, written here from its authors' published table, as no library on the package index defines it.
 
 Source: Wu et al., FBNet (CVPR 2019), Figure 4, with the channels of the last stages as in the authors' repository
-facebookresearch/mobile-vision. Its convolutions have biases in front of batch norm there, which change no function
-and vanish when a runtime folds the two; they are left out here, as timm does for FBNet-C.
+facebookresearch/mobile-vision. The authors' convolutions have biases in front of batch norm. They are left out here,
+as in timm's FBNet-C: they do not change what the network computes, and vanish when a runtime folds the two layers.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from torchvision.ops import Conv2dNormActivation
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One choice of the search for one layer.
+    """The search's choice for one layer.
 
     Attributes:
-        kernel: Side of the depthwise window.
-        expansion: The depthwise convolution has so many times the input's channels.
-        groups: Of the 1x1 convolutions.
-        channels: Of the output.
-        stride: Of the depthwise convolution.
+        kernel: Side of the depthwise window in pixels.
+        expansion: Channels of the depthwise convolution, as a multiple of the input's.
+        groups: Groups of the 1x1 convolutions.
+        channels: Channels of the output.
+        stride: Stride of the depthwise convolution.
     """
 
     kernel: int
@@ -33,7 +33,7 @@ class Stage:
 
 STEM_CHANNELS = 16
 HEAD_CHANNELS = 1504
-# Where the search chose to skip a layer (the first, and the last two with 24 channels), there is none.
+# Layers that the search chose to skip (the first, and the last two with 24 channels) are absent.
 STAGES = (
     Stage(3, 3, 1, 24, 2),
     Stage(3, 1, 1, 24),
@@ -58,7 +58,7 @@ STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """1x1 convolution where there is an expansion, shuffle, depthwise convolution, 1x1 convolution, and a shortcut."""
+    """Inverted residual: 1x1 convolution if there is an expansion, shuffle, depthwise and 1x1 convolution, shortcut."""
 
     def __init__(self, channels: int, stage: Stage) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class InvertedResidual(nn.Module):
 
 
 def fbnet_a(classes: int = 1000) -> nn.Module:
-    """Return FBNet-A with fresh weights, for images with 3 channels."""
+    """Return FBNet-A with newly drawn weights, for images with 3 channels."""
     layers: list[nn.Module] = [Conv2dNormActivation(3, STEM_CHANNELS, 3, 2)]
     channels = STEM_CHANNELS
     for stage in STAGES:

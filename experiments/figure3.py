@@ -1,7 +1,7 @@
 """Stage `figure3`: lifetime plots of the paper's example and of the network that a search found.
 
-Source: Figure 3. The paper's figure leaves open what its third cell reads; this is the reading that gives the stated
-memory (1 at T=1, 3 at T=2, 4 at most) with the fewest units of time (docs/reading-the-paper.md).
+Source: Figure 3. The paper's figure leaves open what its third cell reads. Our reading is the one that gives the stated
+memory (1 at T=1, 3 at T=2, at most 4) in the fewest units of time (docs/reading-the-paper.md).
 """
 
 from pathlib import Path
@@ -12,13 +12,13 @@ from experiments.plan import RESULTS, Plan, load_plan
 from experiments.search_results import Arm, SearchKey, SearchResult, read_search
 from experiments.stage import run_stage
 from experiments.tidy import paper_quantities
-from memnas_core.config import ObjectiveSettings
-from memnas_core.graph import Shape
-from memnas_core.memory import LifetimeTable, lifetimes
-from memnas_core.network_files import lifetime_table
+from memnas_core.files.writing import write_text
+from memnas_core.memory.lifetimes import LifetimeTable, lifetimes
 from memnas_core.pictures import lifetime_svg
 from memnas_core.pictures.values import shown_bytes
-from memnas_core.storage import write_text
+from memnas_core.results.network_files import lifetime_table
+from memnas_core.settings.schema import ObjectiveSettings
+from memnas_core.space.layers import Shape, Workload
 
 FIGURES = RESULTS / "figures"
 EXAMPLE = FIGURES / "figure3-example.svg"
@@ -53,7 +53,8 @@ def found_table(search: SearchResult, objective: ObjectiveSettings) -> LifetimeT
     """Return the lifetimes of the network that a search has chosen, under the convention of the settings."""
     metrics = search.metrics
     shape = Shape(metrics.channels, metrics.image_size, metrics.image_size)
-    return lifetime_table(search.architecture, shape, metrics.classes, objective)
+    workload = Workload(shape, metrics.classes, objective.weight_bytes, objective.activation_bytes)
+    return lifetime_table(search.architecture, workload, objective)
 
 
 def notes(table: LifetimeTable, found: LifetimeTable, search: SearchResult) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def notes(table: LifetimeTable, found: LifetimeTable, search: SearchResult) -> t
 
 
 def read_found(results: Path = RESULTS) -> SearchResult:
-    """Read the search whose network is drawn: that of the sweep's first seed.
+    """Read the search whose network is drawn, the one with the sweep's first seed.
 
     Raises:
         MemnasError: The plan is wrong or the search is missing.

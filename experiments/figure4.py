@@ -1,7 +1,7 @@
-"""Stage `figure4`: what the rounds reach, for a search of accuracy alone (λ = 1) and of both (λ = 0.5).
+"""Stage `figure4`: what searches reach round by round, for accuracy alone (λ = 1) and for both (λ = 0.5).
 
-Writes `results/figure4.csv`, a row for each lambda, seed and round with the network that the round handed to the next;
-`results/plots/figure4.csv`, the means over seeds, a column for each line of `dvc plots show`; and the picture.
+Writes `results/figure4.csv`, a row for each lambda, seed and round with the network that the round passed on;
+`results/plots/figure4.csv`, the means over seeds, with a column for each line of `dvc plots show`; and the picture.
 
 Source: Figure 4.
 """
@@ -20,9 +20,11 @@ from experiments.plotting import BLUE, VERMILION, draw_seeds, finish, height_of,
 from experiments.search_results import SearchResult, read_search, sweep_keys
 from experiments.stage import run_stage
 from experiments.tidy import paper_quantities, write_rows, write_table
-from memnas_core.config import ActivationConvention
+from memnas_core.files.flat import flat
+from memnas_core.memory.figures import PeakFigures
 from memnas_core.pictures.canvas import add_key, whole_numbers
 from memnas_core.pictures.values import byte_unit, shown_bytes, shown_percent
+from memnas_core.settings.kinds import ActivationConvention
 
 TABLE = RESULTS / "figure4.csv"
 PLOT_TABLE = RESULTS / "plots" / "figure4.csv"
@@ -34,20 +36,17 @@ LOOKS = {1.0: (BLUE, "o"), 0.5: (VERMILION, "s")}
 
 @dataclass(frozen=True, slots=True)
 class RoundPoint:
-    """A row of `figure4.csv`: the network that a round handed to the next.
+    """A row of `figure4.csv`: the network that a round passed on to the next.
 
     Attributes:
         accuracy_weight: The paper's lambda.
-        seed: Of the search.
-        round: 0 is the first network.
+        seed: Seed of the search.
+        round: Number of the round; round 0 is the first network.
         images_seen: Training images that all candidates so far have seen.
         arch_id: The network.
         move: What made it.
         accuracy: On the validation images, as the search trained it, in [0, 1].
-        param_bytes: Its weights.
-        paper_bytes: Its peak activations under `paper`.
-        sequential_bytes: The same under `sequential`.
-        minimum_bytes: The same under `minimum`.
+        memory: Memory, a column for each figure.
         activation_bytes: The one of the three that the search looked at.
     """
 
@@ -58,10 +57,7 @@ class RoundPoint:
     arch_id: str
     move: str
     accuracy: float
-    param_bytes: int
-    paper_bytes: int
-    sequential_bytes: int
-    minimum_bytes: int
+    memory: PeakFigures
     activation_bytes: int
 
 
@@ -79,10 +75,7 @@ def round_points(search: SearchResult) -> tuple[RoundPoint, ...]:
                 arch_id=winner.arch_id,
                 move=winner.move,
                 accuracy=winner.measured_accuracy,
-                param_bytes=winner.param_bytes,
-                paper_bytes=winner.paper_bytes,
-                sequential_bytes=winner.sequential_bytes,
-                minimum_bytes=winner.minimum_bytes,
+                memory=winner.memory.peaks,
                 activation_bytes=winner.memory.activation_bytes(search.metrics.activation_convention),
             )
         )
@@ -105,9 +98,7 @@ def means(points: Sequence[RoundPoint]) -> tuple[list[str], list[list[object]]]:
         for name in _MEASURED:
             for weight in WEIGHTS:
                 values = [
-                    getattr(point, name)
-                    for point in points
-                    if point.accuracy_weight == weight and point.round == number
+                    flat(point)[name] for point in points if point.accuracy_weight == weight and point.round == number
                 ]
                 line.append(fmean(values) if values else None)
         lines.append(line)
@@ -118,10 +109,10 @@ _MEASURED = ("accuracy", "param_bytes", "activation_bytes")
 
 
 def notes(points: Sequence[RoundPoint]) -> tuple[str, ...]:
-    """Return a sentence on what λ = 0.5 saves against λ = 1 in the last rounds, and the paper's beside."""
+    """Return a sentence on what λ = 0.5 saves against λ = 1 in the last rounds, next to what the paper reports."""
     last = {weight: [rows[-1] for rows in of_weight(points, weight).values()] for weight in WEIGHTS}
     accuracy_only, both = (
-        {name: fmean(getattr(point, name) for point in last[weight]) for name in _MEASURED} for weight in WEIGHTS
+        {name: fmean(flat(point)[name] for point in last[weight]) for name in _MEASURED} for weight in WEIGHTS
     )
     printed = paper_quantities("figure4")
 
@@ -144,7 +135,7 @@ def notes(points: Sequence[RoundPoint]) -> tuple[str, ...]:
 
 def draw(figure: Figure, points: Sequence[RoundPoint], convention: ActivationConvention) -> None:
     """Draw accuracy, weights and activations over the rounds."""
-    sizes = {name: byte_unit(max(getattr(point, name) for point in points)) for name in _MEASURED[1:]}
+    sizes = {name: byte_unit(max(flat(point)[name] for point in points)) for name in _MEASURED[1:]}
     titles = {
         "accuracy": (100.0, "validation accuracy, %"),
         "param_bytes": (1 / sizes["param_bytes"][0], f"weights, {sizes['param_bytes'][1]}"),
@@ -157,7 +148,7 @@ def draw(figure: Figure, points: Sequence[RoundPoint], convention: ActivationCon
         factor, title = titles[name]
         for weight in WEIGHTS:
             seeds = of_weight(points, weight).values()
-            draw_seeds(axes, [[(p.round, factor * getattr(p, name)) for p in own] for own in seeds], *LOOKS[weight])
+            draw_seeds(axes, [[(p.round, factor * flat(p)[name]) for p in own] for own in seeds], *LOOKS[weight])
         finish(axes, title, "round", from_zero=name != "accuracy")
         axes.xaxis.set_major_locator(whole_numbers(8))
     count = len({point.seed for point in points})
@@ -173,7 +164,7 @@ def read_searches(plan: Plan) -> list[SearchResult]:
     """Return the committed searches of the figure.
 
     Raises:
-        RecordError: One is missing or damaged.
+        RecordError: A search is missing or damaged.
     """
     return [read_search(key) for key in sweep_keys(plan) if key.accuracy_weight in WEIGHTS]
 

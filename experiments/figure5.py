@@ -1,7 +1,7 @@
 """Stage `figure5`: error and memory of the networks that searches choose, over λ.
 
 Writes `results/figure5.csv`, a row for each search; `results/plots/figure5.csv`, means and spread for `dvc plots show`;
-and the picture. The end points that the paper states are for CIFAR-10 and stand in the page's text, not in the picture.
+and the picture. The paper's end points are for CIFAR-10, and so appear in the page's text and not in the picture.
 
 Source: Figure 5 and section 4.4.
 """
@@ -22,9 +22,10 @@ from experiments.plotting import BLUE, VERMILION, draw_spread, finish, height_of
 from experiments.search_results import SearchMetrics, read_search, sweep_keys
 from experiments.stage import run_stage
 from experiments.tidy import read_paper, write_rows, write_table
-from memnas_core.config import ActivationConvention
+from memnas_core.memory.figures import PeakFigures
 from memnas_core.pictures.canvas import add_key
 from memnas_core.pictures.values import byte_unit, shown_bytes, shown_percent
+from memnas_core.settings.kinds import ActivationConvention
 
 TABLE = RESULTS / "figure5.csv"
 PLOT_TABLE = RESULTS / "plots" / "figure5.csv"
@@ -37,20 +38,17 @@ class ChosenPoint:
 
     Attributes:
         accuracy_weight: The paper's lambda.
-        seed: Of the search.
-        arch_id: The network.
+        seed: Seed of the search.
+        arch_id: Id of the network.
         chosen_round: The round that found it.
         error: Share of the test images that its final weights classify wrongly.
         test_accuracy: 1 less the error.
-        validation_accuracy: Of its final weights on the validation images.
+        validation_accuracy: Accuracy of its final weights on the validation images.
         search_accuracy: What the search, which trains less, measured on the validation images.
-        param_bytes: Its weights.
-        paper_bytes: Its peak activations under `paper`.
-        sequential_bytes: The same under `sequential`.
-        minimum_bytes: The same under `minimum`.
+        memory: Memory, a column for each figure.
         total_bytes: Weights, and activations under the convention that the search looked at.
         rounds: Rounds of the search.
-        images_seen_search: Training images that all its candidates together have seen.
+        images_seen_search: Training images that all candidates of the search have seen.
         images_seen_final: Training images seen by the weights that were tested.
     """
 
@@ -62,10 +60,7 @@ class ChosenPoint:
     test_accuracy: float
     validation_accuracy: float
     search_accuracy: float
-    param_bytes: int
-    paper_bytes: int
-    sequential_bytes: int
-    minimum_bytes: int
+    memory: PeakFigures
     total_bytes: int
     rounds: int
     images_seen_search: int
@@ -83,11 +78,8 @@ def chosen_point(metrics: SearchMetrics) -> ChosenPoint:
         test_accuracy=metrics.test_accuracy,
         validation_accuracy=metrics.validation_accuracy,
         search_accuracy=metrics.search_accuracy,
-        param_bytes=metrics.param_bytes,
-        paper_bytes=metrics.paper_bytes,
-        sequential_bytes=metrics.sequential_bytes,
-        minimum_bytes=metrics.minimum_bytes,
-        total_bytes=metrics.param_bytes + metrics.activation_bytes,
+        memory=metrics.memory.peaks,
+        total_bytes=metrics.memory.param_bytes + metrics.activation_bytes,
         rounds=metrics.rounds,
         images_seen_search=metrics.images_seen_search,
         images_seen_final=metrics.images_seen_final,
@@ -96,11 +88,11 @@ def chosen_point(metrics: SearchMetrics) -> ChosenPoint:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How a figure goes with lambda.
+    """How a figure changes with lambda.
 
     Attributes:
         weights: The lambdas, rising.
-        groups: For each of them the figure of every seed.
+        groups: The figure of every seed, by lambda.
     """
 
     weights: tuple[float, ...]
@@ -113,7 +105,7 @@ class Trend:
 
     @property
     def falls(self) -> tuple[tuple[float, float], ...]:
-        """The neighbouring lambdas between which the mean does not rise."""
+        """The pairs of neighbouring lambdas between which the mean does not rise."""
         steps = zip(pairwise(self.weights), pairwise(self.means), strict=True)
         return tuple(weights for weights, (before, after) in steps if after <= before)
 
@@ -131,14 +123,14 @@ class Trend:
 
 
 def trend(points: Sequence[ChosenPoint], figure: Callable[[ChosenPoint], float]) -> Trend:
-    """Return how a figure of the chosen networks goes with lambda."""
+    """Return how a figure of the chosen networks changes with lambda."""
     weights = tuple(sorted({point.accuracy_weight for point in points}))
     groups = (tuple(figure(point) for point in points if point.accuracy_weight == weight) for weight in weights)
     return Trend(weights, tuple(groups))
 
 
 def notes(points: Sequence[ChosenPoint], convention: ActivationConvention) -> tuple[str, ...]:
-    """Return whether memory and accuracy rise with lambda, by how much and over how many seeds; the paper's beside."""
+    """Return whether memory and accuracy rise with lambda, by how much and over how many seeds, next to the paper's."""
     low, high = read_paper("figure5")
     memory = trend(points, lambda point: point.total_bytes)
     accuracy = trend(points, lambda point: point.test_accuracy)
@@ -175,7 +167,7 @@ def _sentence(subject: str, found: Trend, shown: Callable[[float], str]) -> str:
 
 
 def _reason(points: Sequence[ChosenPoint], before: float, after: float) -> str:
-    """Say how much two neighbouring lambdas differ at all."""
+    """Return why a figure does not rise between two neighbouring lambdas."""
     chosen = {(point.accuracy_weight, point.seed): point.arch_id for point in points}
     seeds = sorted({point.seed for point in points})
     same = sum(chosen[before, seed] == chosen[after, seed] for seed in seeds)
@@ -229,7 +221,7 @@ def read_metrics(plan: Plan) -> list[SearchMetrics]:
     """Return the figures of the committed searches.
 
     Raises:
-        RecordError: One is missing or damaged.
+        RecordError: A search is missing or damaged.
     """
     return [read_search(key).metrics for key in sweep_keys(plan)]
 

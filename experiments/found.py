@@ -1,21 +1,21 @@
-"""The networks that stand for MemNAS in Tables 1 and 2: what the sweep's first searches at lambda 0.5 and 0.8 chose."""
+"""The networks that stand for MemNAS in Tables 1 and 2: those that the first searches at lambda 0.5 and 0.8 chose."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.plan import Plan
 from experiments.search_results import SEARCHES, Arm, SearchKey, read_search
-from memnas_core.architecture import Architecture
+from memnas_core.space.architecture import Architecture
 
 TABLE1_FOUND: Mapping[str, float] = {"MemNAS (λ = 0.5)": 0.5, "MemNAS (λ = 0.8)": 0.8}
 TABLE2_FOUND: Mapping[str, float] = {"MemNAS-A (ours)": 0.5, "MemNAS-B (ours)": 0.8}
-"""Row -> lambda of the search that it comes from (section 4.1)."""
+"""Lambda of the search that each row comes from (section 4.1)."""
 
 
 def search_key(accuracy_weight: float, plan: Plan) -> SearchKey:
     """Return the search that a row's network comes from.
 
-    It is the one with the sweep's first seed, so that no result had a say in which of the searches is shown.
+    The search is the one with the sweep's first seed, so that no result influences which search is shown.
     """
     return SearchKey(Arm.FULL, accuracy_weight, plan.sweep.seeds[0])
 
@@ -24,8 +24,8 @@ def found_networks(rows: Mapping[str, float], plan: Plan, searches: Path = SEARC
     """Return the networks of some rows.
 
     Args:
-        rows: Row -> lambda.
-        plan: Its sweep says which seeds there are.
+        rows: Lambda of each row.
+        plan: The plan, whose sweep gives the seeds.
         searches: Folder of the committed searches.
 
     Raises:
@@ -35,7 +35,7 @@ def found_networks(rows: Mapping[str, float], plan: Plan, searches: Path = SEARC
 
 
 def found_so_far(rows: Mapping[str, float], plan: Plan, searches: Path = SEARCHES) -> dict[str, Architecture]:
-    """Return the networks of those rows whose searches are there.
+    """Return the networks of those rows whose searches are finished.
 
     Raises:
         RecordError: A search is damaged.

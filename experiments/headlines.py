@@ -1,18 +1,17 @@
-"""The few figures that `dvc metrics show` and `dvc metrics diff` are about, from the committed tables."""
+"""The few figures that `dvc metrics show` and `dvc metrics diff` show, from the committed tables."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 
+from experiments.controllers.learners import DEFAULT
 from experiments.page_views import Line, read_lines
 
 Figures = dict[str, float | dict[str, float]]
 
-SCC = "SCC (accuracy + exact memory)"
-
 
 def headlines(results: Path) -> dict[str, Figures]:
-    """Return headline figures by table: of each lambda's searches, of the found networks, and of the controllers.
+    """Return headline figures by table: for each lambda's searches, for the found networks, and for the controllers.
 
     Raises:
         RecordError: A table is missing.
@@ -41,5 +40,5 @@ def _table3(lines: list[Line]) -> Iterable[tuple[str, str, dict[str, float]]]:
         own = [line for line in lines if (line["split"], line["lambda"]) == (split, weight)]
         tau = {line["controller"]: float(line["tau"]) for line in own}
         (ceiling,) = {float(line["ceiling"]) for line in own}
-        others = max(value for name, value in tau.items() if "SCC" not in name)
-        yield split, weight, {"scc_tau": tau[SCC], "best_other_tau": others, "ceiling": ceiling}
+        others = max(value for name, value in tau.items() if name != DEFAULT)
+        yield split, weight, {"default_tau": tau[DEFAULT], "best_other_tau": others, "ceiling": ceiling}

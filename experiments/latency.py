@@ -1,10 +1,10 @@
-"""Stage `latency`: how long the networks of Table 2 take for one image of 224x224 on one core, all in one run.
+"""Stage `latency`: how long the networks of Table 2 take for one 224x224 image on one core, all in one run.
 
     python -m experiments.latency
 
-One thread, batch 1, float32, channels last, evaluation mode, random weights. In every round each network has its turn,
-in an order that moves on by one, so that what the machine does meanwhile meets all alike; the ratio to MobileNet V2
-(1.0x) is taken within a round. Run it on a machine that is otherwise idle. Writes `results/latency.json`.
+One thread, batch 1, float32, channels last, evaluation mode, random weights. In every round each network has one turn;
+the order shifts by one each round, so that other load on the machine affects all networks alike. The ratio to
+MobileNet V2 (1.0x) is taken within a round. Run it on an otherwise idle machine. Writes `results/latency.json`.
 """
 
 import time
@@ -26,9 +26,9 @@ from experiments.plan import RESULTS, LatencyPlan, load_plan
 from experiments.stage import run_stage, stage_progress
 from memnas_core.environment import machine, versions
 from memnas_core.errors import RecordError
-from memnas_core.graph import Shape
-from memnas_core.network import build_network
-from memnas_core.storage import write_text
+from memnas_core.files.writing import write_text
+from memnas_core.space.layers import Shape
+from memnas_core.training.network import build_network
 
 LATENCY = RESULTS / "latency.json"
 REFERENCE = "MobileNet V2 (1.0x)"
@@ -40,15 +40,15 @@ class NetworkLatency:
     """Forward passes of one network.
 
     Attributes:
-        model: Its row.
-        arch_id: Of the found network that was extended; null for a public definition.
-        milliseconds: Of every timed pass, a list a round.
+        model: Row of the table.
+        arch_id: Id of the found network that was extended; null for a public definition.
+        milliseconds: Time of every timed pass, one list for each round.
         median_ms: Median over all passes.
-        first_quartile_ms: A quarter of the passes took less.
-        third_quartile_ms: A quarter of the passes took more.
-        ratio: Median over the rounds of the network's median in a round by the reference's in the same round.
-        ratio_low: First quartile of these quotients.
-        ratio_high: Third quartile.
+        first_quartile_ms: First quartile over all passes.
+        third_quartile_ms: Third quartile over all passes.
+        ratio: The network's median time in a round over the reference's in the same round; median over the rounds.
+        ratio_low: First quartile of these quotients over the rounds.
+        ratio_high: Third quartile of these quotients over the rounds.
     """
 
     model: str
@@ -67,13 +67,13 @@ class LatencyRun:
     """One run over all networks: the content of `latency.json`.
 
     Attributes:
-        machine: Where it ran.
+        machine: The machine that it ran on.
         versions: Name and version of Python and of the packages that matter.
-        threads: Threads of torch.
-        input_shape: Of the image.
-        rounds: How often each network had its turn.
+        threads: Number of torch's threads.
+        input_shape: Shape of the image.
+        rounds: Number of rounds; each network has one turn in each.
         passes: Timed passes in a turn.
-        networks: What was measured.
+        networks: The measured networks.
     """
 
     machine: str
@@ -99,14 +99,14 @@ class Candidate:
 def measure_latency(
     networks: Mapping[str, Candidate], plan: LatencyPlan, shape: Shape, reference: str, progress: Progress
 ) -> LatencyRun:
-    """Time networks in turns.
+    """Return the time of forward passes of several networks that take turns.
 
     Args:
-        networks: By row; the reference among them.
-        plan: Rounds, and passes in a turn.
-        shape: Of the image.
-        reference: The row with ratio 1.
-        progress: Where a bar is shown.
+        networks: Networks by row, the reference among them.
+        plan: Number of rounds, and of passes in a turn.
+        shape: Shape of the image.
+        reference: The row whose ratio is 1.
+        progress: Receives a bar.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -142,7 +142,7 @@ def _time_in_turns(
     order = list(networks)
     for _ in range(plan.rounds):
         for model in order:
-            # The first pass of a turn finds another network's data in the caches.
+            # The first pass of a turn still finds another network's data in the caches.
             times[model].append(_turn(networks[model].module, image, 1 + plan.passes)[1:])
             progress.advance(bar)
         order = [*order[1:], order[0]]
@@ -165,10 +165,10 @@ def summarise(
     """Return the figures of one network.
 
     Args:
-        model: Its row.
-        arch_id: Of the found network that was extended, or None.
-        turns: Milliseconds of its passes, a tuple a round.
-        base: The reference's median in each round.
+        model: Row of the table.
+        arch_id: Id of the found network that was extended, or None.
+        turns: Milliseconds of its passes, one tuple for each round.
+        base: The reference's median in each round, in milliseconds.
     """
     passes = [value for turn in turns for value in turn]
     ratios = [median(turn) / reference for turn, reference in zip(turns, base, strict=True)]

@@ -1,6 +1,6 @@
-"""One training of Table 1 as a job: a reference network or a found one, from nothing, scored once on the test images.
+"""One training of Table 1 as a job: a reference network or a found one, trained from scratch and tested once.
 
-A finished training is one JSON file named after a key of everything that decides its result.
+Each finished training is one JSON file, named after a key of everything that decides its result.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from experiments.networks import SMALL
-from memnas_core.architecture import Architecture
-from memnas_core.config import TrainingSettings
 from memnas_core.data import DatasetInfo, open_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.environment import machine, versions
 from memnas_core.errors import RecordError
-from memnas_core.graph import Shape, lower
-from memnas_core.jobs import training_version
-from memnas_core.network import build_network
-from memnas_core.storage import write_text
-from memnas_core.trace import trace
-from memnas_core.training import EpochFigures, accuracy, choose_device, train
+from memnas_core.files.writing import write_text
+from memnas_core.records.trainings import EpochFigures
+from memnas_core.settings.schema import TrainingSettings
+from memnas_core.space.architecture import Architecture
+from memnas_core.tracing.trace import trace
+from memnas_core.training.job import training_version
+from memnas_core.training.loop import accuracy, choose_device, train
+from memnas_core.training.network import build_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class NetworkJob:
 
     Attributes:
         model: The row of Table 1.
-        architecture: What a search found; None where the row has a public definition.
+        architecture: Architecture that a search found; None where the row has a public definition.
         dataset: Folder of the prepared data.
-        settings: The training section, with the budget of Table 1.
+        settings: The training section of the settings, with the budget of Table 1.
         seed: Decides initial weights, order and augmentation.
-        path: Where the finished training goes; its name is the key.
-        work: Elements that a forward pass writes: a rough measure of how long the training takes.
+        path: File for the finished training; its name is the key.
+        work: Elements that a forward pass writes, a rough measure of the training time.
     """
 
     model: str
@@ -57,16 +57,16 @@ class NetworkTraining:
     """A finished training.
 
     Attributes:
-        seed: Of the training.
-        diverged: Whether it was given up because its loss left the finite numbers or exploded.
+        seed: Seed of the training.
+        diverged: Whether training was stopped because its loss exploded or was no longer finite.
         test_correct: Test images that it classifies correctly; null where it diverged.
         test_images: All test images.
         images_seen: Training images seen.
-        seconds: Wall time in the worker, the test included.
-        device: Where it ran: `cpu` or the name of a GPU.
-        machine: The computer.
+        seconds: Wall time in the worker, including the test.
+        device: Device that trained, `cpu` or the name of a GPU.
+        machine: Computer that trained.
         versions: Name and version of Python and of the packages that matter.
-        history: One line for each epoch.
+        history: Figures of each epoch.
     """
 
     seed: int
@@ -100,17 +100,17 @@ def make_job(
 ) -> NetworkJob:
     """Return a job.
 
-    Its key digests the network itself (its parts, what flows where, the weights it starts with), the data, the
-    settings, the seed and the code that trains, so that an edit that changes none of them repeats no training.
+    Its key digests the network itself (its parts, their connections and its initial weights), the data, the settings,
+    the seed and the code that trains. An edit that changes none of these repeats no training.
 
     Args:
         model: The row of Table 1.
-        architecture: What a search found, or None.
+        architecture: Architecture that a search found, or None.
         dataset: Folder of the prepared data.
-        info: Facts about them.
-        settings: The training section, with the budget of Table 1.
-        seed: Of the training.
-        folder: Receives finished trainings.
+        info: Facts about the data.
+        settings: The training section of the settings, with the budget of Table 1.
+        seed: Seed of the training.
+        folder: Folder of finished trainings.
     """
     network = build(model, architecture, info, seed)
     graph = trace(network, info.shape)
@@ -134,9 +134,9 @@ def make_job(
 
 
 def build(model: str, architecture: Architecture | None, info: DatasetInfo, seed: int) -> nn.Module:
-    """Return a network for the data's images with freshly drawn weights; torch's own generator is left as it was."""
+    """Return a network for the data's images with newly drawn weights; torch's global generator is left unchanged."""
     if architecture is not None:
-        return build_network(lower(architecture, Shape(*info.shape), len(info.classes)), seed)
+        return build_network(info.graph(architecture), seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         (definition,) = (definition for definition in SMALL if definition.model == model)
@@ -144,7 +144,7 @@ def build(model: str, architecture: Architecture | None, info: DatasetInfo, seed
 
 
 def finished(job: NetworkJob) -> NetworkTraining | None:
-    """Return a training that was done before, or None; what cannot be read counts as not done."""
+    """Return the training if it was finished before, or None; an unreadable file counts as not finished."""
     try:
         return _TRAINING.validate_json(job.path.read_bytes())
     except (OSError, ValidationError):
@@ -152,7 +152,7 @@ def finished(job: NetworkJob) -> NetworkTraining | None:
 
 
 def run(job: NetworkJob) -> None:
-    """Train a network, test it once and put the outcome on disk. Meant for a worker process of its own.
+    """Train a network, test it once and write the outcome to disk; meant for a worker process of its own.
 
     Raises:
         RecordError: The prepared data cannot be read.
@@ -189,11 +189,11 @@ class NetworkResult:
 
     Attributes:
         model: The row of Table 1.
-        arch_id: Of a found network; null for a public definition.
+        arch_id: Id of a found network; null for a public definition.
         source: Where the definition comes from.
-        data: What it was trained on.
+        data: The data it was trained on.
         training: The settings of the trainings.
-        trainings: One for each seed.
+        trainings: One training for each seed.
     """
 
     model: str
@@ -225,7 +225,7 @@ def write_result(folder: Path, result: NetworkResult) -> None:
 
 
 def read_result(folder: Path, model: str) -> NetworkResult | None:
-    """Return what is known of one network's trainings, or None where it has not been trained.
+    """Return the trainings of one network, or None where it has not been trained.
 
     Raises:
         RecordError: The file is damaged.

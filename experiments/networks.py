@@ -1,6 +1,6 @@
-"""Which public definition stands for which row of the paper's Tables 1 and 2, and what differs in it.
+"""The public definition that stands for each row of the paper's Tables 1 and 2, and what differs in it.
 
-Of torchvision, timm and pytorchcv the first that defines the network that the row's figures are about is taken.
+The definition is taken from the first of torchvision, timm and pytorchcv that has the network of the row's figures.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from experiments.small_networks import (
 Arguments = ParamSpec("Arguments")
 
 HERE = "memnas"
-"""Stands for a library where the definition is this project's own."""
+"""Stands for a library where this project has its own definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Definition(Generic[Arguments]):
     Attributes:
         model: The row's name as the paper prints it.
         library: Package that defines it.
-        name: The definition's name there.
-        differs: What differs from the network that the row is about; empty where nothing does.
-        build: Makes the network with fresh weights; nothing is downloaded.
+        name: The definition's name in that package.
+        differs: How it differs from the network of the row; empty where it does not.
+        build: Builds the network with newly drawn weights; nothing is downloaded.
     """
 
     model: str
@@ -104,7 +104,7 @@ SMALL: tuple[Definition[[int, int]], ...] = (
         lambda channels, classes: condensenet_small(8, channels, classes),
     ),
 )
-"""Table 1; built from the channels of an image and the number of classes."""
+"""The definitions of Table 1, built from the channels of an image and the number of classes."""
 
 _WITH_ATTENTION = "MnasNet-A1, with squeeze and excitation: DM=1 prints the accuracy and latency published for it"
 
@@ -175,7 +175,7 @@ LARGE: tuple[Definition[[]], ...] = (
     Definition("FBNet-C", "timm", "fbnetc_100", "", lambda: timm.create_model("fbnetc_100")),
     Definition("MnasNet (DM=1)", "timm", "semnasnet_100", _WITH_ATTENTION, lambda: timm.create_model("semnasnet_100")),
 )
-"""Table 2; for images of 3x224x224 and 1000 classes."""
+"""The definitions of Table 2, for images of 3x224x224 and 1000 classes."""
 
 _NO_DPPNET = "no public definition: none in the three libraries, and no code of its authors was found"
 _NO_DVOLVER = "no public definition: its author's repository has the search, not the cells that it found"
@@ -187,4 +187,4 @@ UNDEFINED = {
     "DVOLER-A": _NO_DVOLVER,
     "EMNAS": "no public definition: none in the three libraries, and no code of its authors (LEMONADE) was found",
 }
-"""Rows without a definition, and why."""
+"""Why some rows have no definition."""

@@ -1,7 +1,7 @@
 """Stage `page`: every table and figure on one page, `results/README.md` and the self-contained `results/index.html`.
 
-Reads what the other stages left in `results/` and computes nothing but its sentences. The figures that matter most
-go to `results/metrics.json` for `dvc metrics show`.
+Reads what the other stages left in `results/` and computes only its sentences. The figures that matter most go to
+`results/metrics.json` for `dvc metrics show`.
 """
 
 import base64
@@ -15,7 +15,8 @@ import click
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from experiments import ablations, figure3, figure4, figure5, table1, table2
-from experiments.controllers.notes import PAPERS_SCC, table3_notes
+from experiments.controllers.learners import PAPERS_SCC
+from experiments.controllers.notes import table3_notes
 from experiments.headlines import headlines
 from experiments.page_views import (
     Column,
@@ -35,12 +36,12 @@ from experiments.search_results import read_search, sweep_keys
 from experiments.stage import run_stage
 from experiments.tidy import read_paper
 from memnas_core.errors import RecordError
-from memnas_core.storage import write_text
+from memnas_core.files.writing import write_text
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure: its file relative to `results/`, and what it shows in words."""
+    """A figure: its file relative to `results/`, and a description of what it shows."""
 
     file: str
     caption: str
@@ -51,11 +52,11 @@ class Section:
     """A part of the page.
 
     Attributes:
-        title: Its heading.
+        title: Heading of the section.
         lead: What was asked, and on what.
-        tables: In order.
-        pictures: In order, after the tables.
-        notes: One sentence for each difference to the paper.
+        tables: Tables in order.
+        pictures: Pictures in order, shown after the tables.
+        notes: One sentence for each difference from the paper.
     """
 
     title: str
@@ -124,7 +125,7 @@ PRINTED_CONTROLLERS = {"Single-RNN": "Single-RNN", "Double-RNN": "Double-RNN", P
 
 
 def table3_section(results: Path, notes: tuple[str, ...]) -> Section:
-    """Return Table 3: a table for each split and lambda, with the paper's figures beside the controllers it has."""
+    """Return Table 3: a table for each split and lambda, with the paper's figures next to those measured."""
     printed = {(line["controller"], line["k"]): line for line in read_paper("table3")}
 
     def from_paper(figure: str, k: str) -> Column:
@@ -182,7 +183,7 @@ def table3_section(results: Path, notes: tuple[str, ...]) -> Section:
 
 
 def _one_line_each(lines: Iterator[Line]) -> Iterator[Line]:
-    """Join the lines of a controller, one for each k, into one with columns such as `ap@50`."""
+    """Join the lines of a controller, one for each k, into a single line with columns such as `ap@50`."""
     for _, group in groupby(lines, lambda line: line["controller"]):
         same = list(group)
         at_k = {f"{figure}@{line['k']}": line[figure] for line in same for figure in ("ap", "ndcg")}
@@ -190,7 +191,7 @@ def _one_line_each(lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def sections(plan: Plan, results: Path = RESULTS) -> tuple[Section, ...]:
-    """Return the page's parts.
+    """Return the sections of the page.
 
     Raises:
         RecordError: A stage has not run, or its result is damaged.
@@ -225,7 +226,10 @@ def sections(plan: Plan, results: Path = RESULTS) -> tuple[Section, ...]:
         ),
         Section(
             "Ablations",
-            "What trimming and the controller bring at equal training budget; the paper has no such figures.",
+            "What trimming and the controller bring at equal training budget; the paper has no such figures. The "
+            "controller comes with exact memory, and at λ = 0.5 memory decides: in a first look (one seed), one that "
+            "predicts no more than the base's accuracy had the same score. So these searches do not show that "
+            "predicting accuracy helps.",
             (),
             (Picture("figures/ablations.svg", "Arms at equal images seen"),),
             ablations.page_notes(plan),

@@ -1,4 +1,4 @@
-"""The tables of the results page: which columns of a CSV are shown, in what words and units.
+"""The tables of the results page: which columns of a CSV are shown, and in what words and units.
 
 A column is either measured here or printed in the paper, and says so; the page never mixes the two.
 """
@@ -19,10 +19,10 @@ class Column:
     """A column of a table on the page.
 
     Attributes:
-        title: Its head.
-        show: Makes a cell's text of a line of the CSV.
-        is_printed: Whether its figures are the paper's.
-        is_text: Whether it holds words, which are set to the left.
+        title: Heading of the column.
+        show: Makes a cell's text from a line of the CSV.
+        is_printed: Whether its figures are printed in the paper.
+        is_text: Whether it holds words, which are aligned to the left.
     """
 
     title: str
@@ -36,10 +36,10 @@ class TableView:
     """A table as the page shows it.
 
     Attributes:
-        caption: What it shows: data, n and whatever holds for all lines.
-        columns: Its columns; the printed ones come last.
+        caption: What the table shows: data, n and whatever holds for all lines.
+        columns: The columns; those with the paper's figures come last.
         rows: Text of each cell.
-        source: The CSV that it was made from, relative to `results/`.
+        source: The CSV that the table is made from, relative to `results/`.
     """
 
     caption: str
@@ -52,7 +52,7 @@ def read_lines(path: Path) -> list[Line]:
     """Return the lines of a CSV.
 
     Raises:
-        RecordError: There is no such file.
+        RecordError: The file does not exist.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -68,12 +68,12 @@ def view(caption: str, columns: Sequence[Column], lines: Iterable[Line], source:
 
 
 def text(name: str) -> Callable[[Line], str]:
-    """Show a column as it is."""
+    """Return a function that shows a column unchanged."""
     return lambda line: line[name] or NONE
 
 
 def megabytes(name: str) -> Callable[[Line], str]:
-    """Show bytes in MB with two digits, as the paper's tables do with one; below 0.1 MB the first two that count."""
+    """Return a function that shows bytes in MB with two decimals; below 0.1 MB, with two significant digits."""
 
     def show(line: Line) -> str:
         if not line[name]:
@@ -85,21 +85,21 @@ def megabytes(name: str) -> Callable[[Line], str]:
 
 
 def percent(name: str, digits: int = 1) -> Callable[[Line], str]:
-    """Show a share in percent."""
+    """Return a function that shows a share in percent."""
     return lambda line: f"{100 * float(line[name]):.{digits}f}" if line[name] else NONE
 
 
 def number(name: str, digits: int) -> Callable[[Line], str]:
-    """Show a number with so many digits."""
+    """Return a function that shows a number with the given number of decimals."""
     return lambda line: f"{float(line[name]):.{digits}f}" if line[name] else NONE
 
 
 def count(name: str) -> Callable[[Line], str]:
-    """Show a whole number with separators."""
+    """Return a function that shows a whole number with thousands separators."""
     return lambda line: f"{int(float(line[name])):,}" if line[name] else NONE
 
 
 def with_interval(shown: Callable[[str], Callable[[Line], str]], name: str) -> Callable[[Line], str]:
-    """Show a figure with its interval, from the columns NAME, NAME_low and NAME_high."""
+    """Return a function that shows a figure with its interval, from the columns NAME, NAME_low and NAME_high."""
     middle, low, high = (shown(f"{name}{end}") for end in ("", "_low", "_high"))
     return lambda line: f"{middle(line)} ({low(line)} to {high(line)})" if line[name] else NONE

@@ -1,4 +1,4 @@
-"""How large the experiments are: `experiments.yaml`, checked."""
+"""The sizes of the experiments, read from `experiments.yaml` and checked."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,11 @@ import yaml
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from memnas_core.config import Settings
 from memnas_core.errors import SettingsError
-from memnas_core.settings_file import load_settings
-from memnas_core.yaml_reader import read_yaml
+from memnas_core.files.untrusted import first_finding
+from memnas_core.files.yaml_text import read_yaml
+from memnas_core.settings.file import load_settings
+from memnas_core.settings.schema import Settings
 
 PLAN_FILE = Path("experiments.yaml")
 RESULTS = Path("results")
@@ -25,9 +26,9 @@ class CandidatePlan:
     """The table of trained candidates on which controllers are compared.
 
     Attributes:
-        seed: Decides which candidates are drawn, and with their ids the seeds of the trainings.
-        lineages: Random lineages of grow and trim.
-        rounds: Rounds of each.
+        seed: Decides which candidates are drawn, and, together with their ids, the seeds of the trainings.
+        lineages: Number of random lineages of grow and trim.
+        rounds: Rounds of each lineage.
         children: Candidates drawn from each round of a lineage.
         trainings: Independent trainings of each candidate.
     """
@@ -54,11 +55,11 @@ class SweepPlan:
 
 @checked(frozen=True, slots=True, config=_STRICT)
 class AblationPlan:
-    """The searches that are compared with the sweep's of the same lambda and seed.
+    """The searches that are compared with the sweep's searches of the same lambda and seed.
 
     Attributes:
-        lambdas: The paper's lambda; the sweep has them too.
-        seeds: Seeds of the searches of each arm and lambda; the sweep has them too.
+        lambdas: The paper's lambda of each search; a subset of the sweep's.
+        seeds: Seeds of the searches of each arm and lambda; a subset of the sweep's.
     """
 
     lambdas: tuple[Lambda, ...]
@@ -71,7 +72,7 @@ class NetworksPlan:
 
     Attributes:
         epochs: Passes over the training images of the settings file.
-        seeds: Of each network's trainings.
+        seeds: Seeds of each network's trainings.
     """
 
     epochs: PositiveInt
@@ -83,7 +84,7 @@ class LatencyPlan:
     """The latencies of Table 2.
 
     Attributes:
-        rounds: Every network has its turn in each.
+        rounds: Number of rounds; every network has one turn in each.
         passes: Timed forward passes of a network in a turn.
     """
 
@@ -97,11 +98,11 @@ class Plan:
 
     Attributes:
         settings: Settings file of the searches and trainings.
-        candidates: Table 3's candidates.
-        sweep: The searches.
+        candidates: The candidates of Table 3.
+        sweep: The searches of Figures 4 and 5.
         ablations: The searches without trimming, and those without a controller.
-        networks: Table 1's trainings.
-        latency: Table 2's latencies.
+        networks: The trainings of Table 1.
+        latency: The latencies of Table 2.
     """
 
     settings: str
@@ -115,7 +116,7 @@ class Plan:
         """Return the settings of the searches and trainings, with some of them replaced.
 
         Raises:
-            SettingsError: As `memnas_core.settings_file.load_settings`.
+            SettingsError: As for `memnas_core.settings.file.load_settings`.
         """
         return load_settings(Path(self.settings), overrides)
 
@@ -133,6 +134,4 @@ def load_plan(path: Path = PLAN_FILE) -> Plan:
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: expected YAML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{path}: {key}: {first['msg']}, found {first['input']!r}") from None
+        raise SettingsError(f"{path}: {first_finding(error)}, found {error.errors()[0]['input']!r}") from None

@@ -1,6 +1,6 @@
-"""How the pictures in `results/figures/` look: one page width, one set of colours, seeds visible behind their mean.
+"""The look of the pictures in `results/figures/`: one page width, one set of colours, every seed visible.
 
-The drawing itself is `memnas_core.pictures.canvas`, so that equal figures are equal files, without a date.
+`memnas_core.pictures.canvas` does the drawing: it leaves out the date, so that equal figures give equal files.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,24 +10,24 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from memnas_core.files.writing import write_text
 from memnas_core.pictures.canvas import coordinates, inner_axes, picture
-from memnas_core.storage import write_text
 
 WIDTH = 9.6  # inches
 PANEL_HEIGHT = 2.3
 LEFT, RIGHT, TOP, FOOT = 0.66, 0.16, 0.62, 0.52  # inches around a panel
 
-# Okabe and Ito's colours: told apart with any kind of colour vision, and, with the markers, without any.
+# Okabe and Ito's colours can be told apart with any kind of colour vision, and with the markers, without any.
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 
 
 def save(path: Path, height: float, label: str, draw: Callable[[Figure], None]) -> None:
-    """Draw a picture of the page's width and write it as SVG, as a whole.
+    """Draw a picture of the page's width and write it atomically as SVG.
 
     Args:
         path: The file.
-        height: In inches.
-        label: What the picture shows, for those who cannot see it.
+        height: Height in inches.
+        label: Description of the picture for readers who cannot see it.
         draw: Fills the figure.
 
     Raises:
@@ -37,7 +37,7 @@ def save(path: Path, height: float, label: str, draw: Callable[[Figure], None]) 
 
 
 def panels(figure: Figure, columns: int, rows: int = 1) -> list[Axes]:
-    """Return axes for a grid of panels, row by row; the key has its place above the first row."""
+    """Return axes for a grid of panels, row by row; the legend has its place above the first row."""
     width = WIDTH / columns
     pitch = TOP + PANEL_HEIGHT + FOOT - 0.1
     return [
@@ -48,7 +48,7 @@ def panels(figure: Figure, columns: int, rows: int = 1) -> list[Axes]:
 
 
 def height_of(rows: int = 1) -> float:
-    """Return the height in inches of a grid with so many rows of panels."""
+    """Return the height in inches of a grid with a given number of rows of panels."""
     return rows * (TOP + PANEL_HEIGHT + FOOT - 0.1) + 0.1
 
 
@@ -56,10 +56,10 @@ def draw_seeds(axes: Axes, seeds: Sequence[Sequence[tuple[float, float]]], color
     """Draw each seed as a thin line with small marks and their mean as a thick line.
 
     Args:
-        axes: Where.
-        seeds: The points (x, y) of each seed. A search that ended early has fewer; the mean goes as far as all.
-        color: Of all lines.
-        marker: Of all points.
+        axes: The axes to draw on.
+        seeds: Points (x, y) of each seed. A search that ended early has fewer; the mean ends with the shortest.
+        color: Colour of all lines.
+        marker: Marker of all points.
     """
     for points in seeds:
         axes.plot(*coordinates(points), color=color, lw=0.7, alpha=0.55, marker=marker, ms=2.5, zorder=2)
@@ -68,7 +68,7 @@ def draw_seeds(axes: Axes, seeds: Sequence[Sequence[tuple[float, float]]], color
 
 
 def draw_spread(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[float]], color: str, marker: str) -> None:
-    """Draw every seed of each place as a point, a line through the means, and a band from lowest to highest."""
+    """Draw every seed at each x as a point, a line through the means, and a band from lowest to highest."""
     axes.fill_between(
         x, [min(group) for group in groups], [max(group) for group in groups], color=color, alpha=0.15, lw=0, zorder=1
     )
@@ -78,7 +78,7 @@ def draw_spread(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[float]
 
 
 def finish(axes: Axes, title: str, x_label: str, from_zero: bool = False) -> None:
-    """Give a panel its title, label and grid."""
+    """Set a panel's title, x label and grid."""
     axes.set_title(title, pad=8)
     axes.set_xlabel(x_label)
     axes.grid(axis="y")

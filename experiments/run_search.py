@@ -2,8 +2,8 @@
 
     python -m experiments.run_search --arm full --lambda 0.5 --seed 0
 
-Its name in the store digests what decides its result: a search that was stopped goes on, one that is finished is not
-repeated, and one of other settings or older code is not taken for it. What is small of it goes to
+Its name in the store digests what decides its result: a stopped search is continued, a finished one is not repeated,
+and one with other settings or older code is not mistaken for it. Its small files are copied to
 `results/searches/FOLDER/` (`experiments.search_results`).
 """
 
@@ -28,12 +28,12 @@ def search_name(key: SearchKey, plan: Plan) -> str:
 
 
 def run_search(key: SearchKey, plan: Plan) -> SearchMetrics:
-    """Run a search, or go on with it, unless it is finished; then copy what is small of it.
+    """Run or continue a search unless it is finished, then copy its small files.
 
     Raises:
-        MemnasError: As the flow and `copy_result`.
+        MemnasError: As for the flow and `copy_result`.
     """
-    # Imported here: Prefect reads the environment once, when it is imported.
+    # The import is here because Prefect reads the environment once, when it is imported.
     from flows.interrupt import ending_on_signals
     from flows.start import plan_search
 
@@ -55,14 +55,14 @@ def run_search(key: SearchKey, plan: Plan) -> SearchMetrics:
 @click.option("--lambda", "accuracy_weight", type=click.FloatRange(0, 1), required=True, help="The paper's lambda.")
 @click.option("--seed", type=click.IntRange(min=0), required=True, help="Decides all random choices.")
 def main(arm: str, accuracy_weight: float, seed: int) -> None:
-    """Run one search of `experiments.yaml`, or go on with it, and write results/searches/FOLDER."""
+    """Run or continue one search of `experiments.yaml`, and write results/searches/FOLDER."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     key = SearchKey(Arm(arm), accuracy_weight, seed)
     found = run_search(key, load_plan())
     click.echo(
         f"{key.folder_name}: {found.arch_id} of round {found.chosen_round}, test accuracy "
-        f"{shown_percent(found.test_accuracy)}, weights {shown_bytes(found.param_bytes)}, peak activations "
+        f"{shown_percent(found.test_accuracy)}, weights {shown_bytes(found.memory.param_bytes)}, peak activations "
         f"{shown_bytes(found.activation_bytes)} ({found.activation_convention}); "
         f"{found.images_seen_search:,} images in {found.trained} trainings, "
         f"{shown_seconds(found.search_seconds + found.final_seconds)}: {SEARCHES / key.folder_name}"

@@ -1,34 +1,36 @@
-"""What the searches of the experiments leave in git: `results/searches/FOLDER/`, and how it is read back.
+"""What the experiments' searches leave in git, in `results/searches/FOLDER/`, and how it is read back.
 
-rounds.csv           a line a round, as the search wrote it
+rounds.csv           one line for each round, as the search wrote it
 front.csv            the Pareto front over all trained candidates
 candidates.parquet   the trained candidates of all rounds; those that were only ranked stay in the store
 architecture.json    the chosen network
-metrics.json         its figures, what the search has cost, and what decides both
+metrics.json         figures of that network, the cost of the search, and what decides both
 """
 
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate, product
 from pathlib import Path
 
 from experiments.plan import RESULTS, Plan
-from memnas_core.architecture import Architecture
-from memnas_core.architecture_json import from_json
-from memnas_core.choice import best_row
-from memnas_core.config import ActivationConvention, ObjectiveSettings
-from memnas_core.contenders import performance_of
 from memnas_core.errors import ArchitectureError, RecordError
-from memnas_core.measure import MemoryFigures
-from memnas_core.metric import Performance, score
-from memnas_core.network_files import ARCHITECTURE_FILE
-from memnas_core.records import CandidateRow, Status, read_candidates, write_candidates
-from memnas_core.result_folder import SearchFolder
-from memnas_core.storage import new_folder
-from memnas_core.training_records import read_record
+from memnas_core.files.flat import columns, flat, unflat
+from memnas_core.files.writing import new_folder
+from memnas_core.memory.figures import MemoryFigures
+from memnas_core.objective.score import Performance, performance_of, score
+from memnas_core.records.candidates import CandidateRow, read_candidates, write_candidates
+from memnas_core.records.trainings import Status
+from memnas_core.results.folder import SearchFolder
+from memnas_core.results.network_files import ARCHITECTURE_FILE
+from memnas_core.search.choice import best_row
+from memnas_core.settings.kinds import ActivationConvention
+from memnas_core.settings.schema import ObjectiveSettings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.architecture_json import from_json
+from memnas_core.training.record import read_record
 
 SEARCHES = RESULTS / "searches"
 METRICS_FILE = "metrics.json"
@@ -53,7 +55,7 @@ class Arm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchKey:
-    """Which of the experiments' searches.
+    """Identifies one search of the experiments.
 
     Attributes:
         arm: The way to search.
@@ -96,39 +98,36 @@ class SearchMetrics:
     Attributes:
         arm: The way to search.
         accuracy_weight: The paper's lambda; `lambda` in the file.
-        seed: Of the search.
+        seed: Seed of the search.
         dataset: Name of the data set.
         channels: Channels of an image.
-        image_size: Its pixels a side.
+        image_size: Side of an image in pixels.
         classes: Number of classes.
-        training_images: Images that a training may see.
+        training_images: Images available to a training.
         validation_images: Images that score candidates.
-        test_images: Images that score the chosen network, once.
-        arch_id: The chosen network.
+        test_images: Images on which the chosen network is tested, once.
+        arch_id: Id of the chosen network.
         chosen_round: The round that trained it.
         search_accuracy: What the search measured of it, on the validation images, in [0, 1].
-        validation_accuracy: Of its final weights, on the validation images.
-        test_accuracy: Of its final weights, on the test images.
-        param_bytes: Its weights.
-        paper_bytes: Its peak activations under `paper`.
-        sequential_bytes: The same under `sequential`.
-        minimum_bytes: The same under `minimum`.
+        validation_accuracy: Accuracy of its final weights on the validation images.
+        test_accuracy: Accuracy of its final weights on the test images.
+        memory: Memory, a column for each figure.
         activation_convention: The convention under which the search looked at it.
-        score: Its Eq. 4 relative to the search's first network, both as the search trained them.
+        score: Eq. 4 relative to the search's first network, both as the search trained them.
         rounds: Rounds after the first network.
         trained: Trainings that succeeded.
-        failed: Trainings that did not.
-        images_seen_search: Training images that all candidates together have seen.
+        failed: Trainings that failed.
+        images_seen_search: Training images that all candidates have seen.
         final_epochs: Epochs of the chosen network's retraining; null where there was none.
         images_seen_final: Training images seen by the weights that were tested.
         search_seconds: Wall time of the rounds.
         final_seconds: Wall time of the training of the final weights.
-        training_cpu_seconds: Sum of all candidates' training times, each in a process of one thread.
-        machine: Where it ran.
-        device: What trained.
+        training_cpu_seconds: CPU time of all candidates' trainings; in results of earlier versions the sum of their
+            wall times, each in a process of one thread.
+        machine: Machine that ran the search.
+        device: Device that trained.
         torch: Version of torch.
         name: The search's name in the store; it digests settings and code.
-        arena_bytes: The arena that holds all its activations; null in results from before there was this figure.
     """
 
     arm: Arm
@@ -146,10 +145,7 @@ class SearchMetrics:
     search_accuracy: float
     validation_accuracy: float
     test_accuracy: float
-    param_bytes: int
-    paper_bytes: int
-    sequential_bytes: int
-    minimum_bytes: int
+    memory: MemoryFigures
     activation_convention: ActivationConvention
     score: float
     rounds: int
@@ -165,25 +161,21 @@ class SearchMetrics:
     device: str
     torch: str
     name: str
-    arena_bytes: int | None = None
 
     @property
     def activation_bytes(self) -> int:
         """Activation memory under the convention that the search looked at."""
-        memory = MemoryFigures(
-            self.param_bytes, self.paper_bytes, self.sequential_bytes, self.minimum_bytes, self.arena_bytes
-        )
-        return memory.activation_bytes(self.activation_convention)
+        return self.memory.activation_bytes(self.activation_convention)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A search as read back.
+    """A search that was read back.
 
     Attributes:
-        key: Which one.
-        metrics: Its figures.
-        candidates: Its trained candidates and those whose training failed, in order of rounds.
+        key: Identifies the search.
+        metrics: Figures of the whole search.
+        candidates: The trained candidates and those whose training failed, in order of rounds.
         architecture: The chosen network.
     """
 
@@ -194,13 +186,13 @@ class SearchResult:
 
     @property
     def rounds(self) -> tuple[tuple[CandidateRow, ...], ...]:
-        """The candidates by round, that of the first network first."""
+        """The candidates by round, starting with the first network's."""
         last = max(row.round for row in self.candidates)
         return tuple(tuple(row for row in self.candidates if row.round == n) for n in range(last + 1))
 
     @property
     def winners(self) -> tuple[CandidateRow, ...]:
-        """The network that each round handed to the next; where every training failed, the one before."""
+        """The network that each round passed on to the next; the one before where every training failed."""
         found: list[CandidateRow] = []
         for rows in self.rounds:
             found.append(next((row for row in rows if row.is_winner), found[-1] if found else rows[0]))
@@ -213,12 +205,12 @@ class SearchResult:
 
 
 def copy_result(key: SearchKey, search: SearchFolder, target: Path) -> SearchMetrics:
-    """Copy what is small of a finished search to its folder in git, all of it or nothing.
+    """Copy the small files of a finished search to its folder in git, all of them or none.
 
     Args:
-        key: Which search.
-        search: Its folder in the store.
-        target: The folder to write; one that is there is replaced.
+        key: Identifies the search.
+        search: Folder of the search in the store.
+        target: The folder to write, replaced if it exists.
 
     Raises:
         RecordError: The search is not finished, or a record of it is damaged.
@@ -231,7 +223,7 @@ def copy_result(key: SearchKey, search: SearchFolder, target: Path) -> SearchMet
             shutil.copyfile(search.path / name, folder / name)
         shutil.copyfile(search.chosen / ARCHITECTURE_FILE, folder / ARCHITECTURE_FILE)
         write_candidates(folder / CANDIDATES_FILE, rows)
-        document = {("lambda" if k == "accuracy_weight" else k): v for k, v in asdict(metrics).items()}
+        document = {("lambda" if k == "accuracy_weight" else k): v for k, v in flat(metrics).items()}
         (folder / METRICS_FILE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return metrics
 
@@ -259,10 +251,7 @@ def _metrics(key: SearchKey, search: SearchFolder, rows: Sequence[CandidateRow])
         search_accuracy=row.measured_accuracy,
         validation_accuracy=chosen.validation_accuracy,
         test_accuracy=chosen.test_accuracy,
-        param_bytes=row.param_bytes,
-        paper_bytes=row.paper_bytes,
-        sequential_bytes=row.sequential_bytes,
-        minimum_bytes=row.minimum_bytes,
+        memory=row.memory,
         activation_convention=settings.objective.activation_convention,
         score=score_from_first(row, rows, settings.objective),
         rounds=len(summaries) - 1,
@@ -278,14 +267,13 @@ def _metrics(key: SearchKey, search: SearchFolder, rows: Sequence[CandidateRow])
         device=training.device,
         torch=dict(start.versions)["torch"],
         name=search.path.name,
-        arena_bytes=row.arena_bytes,
     )
 
 
 def score_from_first(row: CandidateRow, rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> float:
     """Return Eq. 4 of a trained candidate relative to the search's first network, as the search trained both.
 
-    Scores of a search's table are relative to each round's base and do not compare across rounds; this one does.
+    Scores in a search's table are relative to each round's base and do not compare across rounds; this one does.
 
     Args:
         row: The candidate.
@@ -309,6 +297,15 @@ def _performance(row: CandidateRow, objective: ObjectiveSettings) -> Performance
     return performance_of(row.memory, row.measured_accuracy, objective)
 
 
+def _read_metrics(document: dict[str, object]) -> SearchMetrics:
+    """Return the metrics that a JSON document holds: a key for each column, and no others."""
+    values = {("accuracy_weight" if key == "lambda" else key): value for key, value in document.items()}
+    unknown = values.keys() - {column.name for column in columns(SearchMetrics)}
+    if unknown:
+        raise ValueError(f"the keys {', '.join(sorted(unknown))}")
+    return unflat(SearchMetrics, values | {"arm": Arm(str(values["arm"]))})
+
+
 def read_search(key: SearchKey, searches: Path = SEARCHES) -> SearchResult:
     """Read a search's folder in git.
 
@@ -319,7 +316,7 @@ def read_search(key: SearchKey, searches: Path = SEARCHES) -> SearchResult:
     path = folder / METRICS_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        metrics = SearchMetrics(accuracy_weight=document.pop("lambda"), arm=Arm(document.pop("arm")), **document)
+        metrics = _read_metrics(document)
         architecture = from_json((folder / ARCHITECTURE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ArchitectureError) as error:
         raise RecordError(

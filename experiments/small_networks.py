@@ -1,7 +1,7 @@
-"""Table 1's reference networks for small images: definitions of well-kept libraries, with the strides that CIFAR wants.
+"""Table 1's reference networks for small images: definitions of well-kept libraries, with strides suited to CIFAR.
 
-What is changed in each is only what lets it see small images (strides of the first layers, the window of the last
-pooling, input channels); `experiments.networks` says it in words for the table.
+Only what keeps a network from reading small images is changed: strides of the first layers, the window of the last
+pooling, input channels. `experiments.networks` describes each change for the table.
 """
 
 from itertools import accumulate
@@ -13,7 +13,7 @@ from pytorchcv.models.shufflenet import get_shufflenet
 from torch import nn
 from torchvision.models import mobilenet_v2
 
-# Expansion, channels, layers, stride of each stage; the second has stride 2 in the network for ImageNet.
+# Expansion, channels, layers and stride of each stage; the second has stride 2 in the network for ImageNet.
 MOBILENET_V2_STAGES = [
     [1, 16, 1, 1],
     [6, 24, 2, 1],
@@ -29,25 +29,25 @@ CONDENSENET_GROUPS = 4
 
 
 def mobilenet_v2_small(channels: int, classes: int, width: float = 1.0) -> nn.Module:
-    """Return MobileNet-V2 that halves images three times in place of five.
+    """Return MobileNet-V2 that halves images three times instead of five.
 
     Args:
-        channels: Of an image.
+        channels: Channels of an image.
         classes: Number of classes.
-        width: Multiplies the channels of all layers; the last has no fewer than 1280.
+        width: Multiplies the channels of all layers; the last keeps at least 1280.
     """
     network = mobilenet_v2(
         weights=None, num_classes=classes, width_mult=width, inverted_residual_setting=MOBILENET_V2_STAGES
     )
     first = nn.Conv2d(channels, network.features[0][0].out_channels, 3, 1, 1, bias=False)
-    nn.init.kaiming_normal_(first.weight, mode="fan_out")  # as torchvision draws the others
+    nn.init.kaiming_normal_(first.weight, mode="fan_out")  # as torchvision initialises the others
     network.features[0][0] = first
     finished: nn.Module = network
     return finished
 
 
 def resnet_small(depth: int, channels: int, classes: int) -> nn.Module:
-    """Return the ResNet for CIFAR with so many layers."""
+    """Return the ResNet for CIFAR with the given number of layers."""
     network = get_resnet_cifar(num_classes=classes, blocks=depth, bottleneck=False, in_channels=channels)
     network.features.final_pool = nn.AdaptiveAvgPool2d(1)
     finished: nn.Module = network
@@ -55,7 +55,7 @@ def resnet_small(depth: int, channels: int, classes: int) -> nn.Module:
 
 
 def shufflenet_small(channels: int, classes: int) -> nn.Module:
-    """Return ShuffleNet 1x with 3 groups that halves images three times in place of five."""
+    """Return ShuffleNet 1x with 3 groups that halves images three times instead of five."""
     network = get_shufflenet(groups=3, width_scale=1.0, in_channels=channels, num_classes=classes)
     network.features.init_block.conv.stride = (1, 1)
     network.features.init_block.pool = nn.Identity()
@@ -65,9 +65,9 @@ def shufflenet_small(channels: int, classes: int) -> nn.Module:
 
 
 def condensenet_small(units: int, channels: int, classes: int) -> nn.Module:
-    """Return the CondenseNet for CIFAR with so many units in each of its three stages.
+    """Return the CondenseNet for CIFAR with a given number of units in each of its three stages.
 
-    It is the network after condensation: 86 layers have 14 units a stage, 50 have 8.
+    It is the network after condensation: the one with 86 layers has 14 units a stage, the one with 50 has 8.
     """
     growth = [step for step in CONDENSENET_GROWTH for _ in range(units)]
     widths = list(accumulate(growth, initial=CONDENSENET_STEM))[1:]
@@ -79,14 +79,14 @@ def condensenet_small(units: int, channels: int, classes: int) -> nn.Module:
 
 
 def select_evenly(network: nn.Module) -> nn.Module:
-    """Let the layers of a CondenseNet without trained weights read channels from everywhere.
+    """Make the layers of a CondenseNet without trained weights read channels from the whole input.
 
-    Which channels a group of a 1x1 convolution reads is learned while it is condensed. The library leaves channel 0
-    for all of them, for a trained network's choice to be loaded; here group g reads every G-th channel from g on, and
-    the classifier every other feature.
+    Condensation learns which channels a group of a 1x1 convolution reads. The library puts channel 0 for all of them,
+    as it expects a trained network's choice to be loaded. Here group g reads every G-th channel from g on, and the
+    classifier reads every other feature.
 
     Returns:
-        The same network.
+        The same network, changed in place.
     """
     for part in network.modules():
         if isinstance(part, CondenseComplexConv):

@@ -1,4 +1,4 @@
-"""What all stages share: a bar that tells the time left, and one line for an error that is the user's to mend."""
+"""What all stages share: a bar that tells the time left, and one-line errors for what the user can fix."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from memnas_core.errors import MemnasError
 
 
 def stage_progress() -> Progress:
-    """Return bars with share, time passed and time left."""
+    """Return progress bars with share, time passed and time left."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     )

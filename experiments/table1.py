@@ -1,4 +1,4 @@
-"""Stage `table1`: networks for small images: memory at the paper's CIFAR shape, accuracy at equal training budget.
+"""Stage `table1`: networks for small images, with memory at the paper's CIFAR shape and accuracy at equal budget.
 
     python -m experiments.table1
 
@@ -33,9 +33,10 @@ from experiments.table_rows import (
     undefined_note,
 )
 from experiments.tidy import write_rows
-from memnas_core.architecture import Architecture
 from memnas_core.errors import RecordError
-from memnas_core.graph import Shape, lower
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.graph import lower
+from memnas_core.space.layers import Shape
 
 TABLE = RESULTS / "table1.csv"
 CIFAR = Shape(3, 32, 32)
@@ -50,8 +51,7 @@ def table1_rows(plan: Plan, results: Path = RESULTS) -> tuple[Row, ...]:
         plan: Which searches the found networks come from.
         results: Folder of the committed results.
 
-    Raises:
-        RecordError: A committed result is damaged, or trainings are of another network than the search found.
+    RecordError: A committed result is damaged, or the trainings of a row are not of the network that the search found.
     """
     printed = read_printed("table1")
     found = found_so_far(TABLE1_FOUND, plan, results / "searches")
@@ -106,8 +106,8 @@ def read_trainings(
     """Return the committed trainings by row.
 
     Raises:
-        RecordError: A file is damaged; a found network's trainings are of another network than the search chose; or
-            networks were trained on other data or with other settings than the rest.
+        RecordError: A file is damaged; a found network's trainings are not of the network that the search chose; or
+            some networks were trained on other data or with other settings than the rest.
     """
     trained: dict[str, NetworkResult] = {}
     for row in printed:
@@ -139,7 +139,7 @@ def accuracies_of(trained: Mapping[str, NetworkResult]) -> dict[str, list[float]
 
 
 def accuracy_intervals(trained: Mapping[str, NetworkResult]) -> dict[str, Interval]:
-    """Return mean accuracy and interval by row."""
+    """Return mean accuracy with its interval by row."""
     if not trained:
         return {}
     test_images = next(iter(trained.values())).data.test_size
@@ -147,10 +147,10 @@ def accuracy_intervals(trained: Mapping[str, NetworkResult]) -> dict[str, Interv
 
 
 def table1_notes(plan: Plan, results: Path = RESULTS) -> tuple[str, ...]:
-    """Return what the results page says below Table 1, one sentence a difference to the paper.
+    """Return the notes below Table 1 on the results page, one sentence for each difference from the paper.
 
     Raises:
-        RecordError: As `table1_rows`.
+        RecordError: As for `table1_rows`.
     """
     printed = read_printed("table1")
     rows = table1_rows(plan, results)

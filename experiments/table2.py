@@ -1,4 +1,4 @@
-"""Stage `table2`: networks for 224x224 images: memory of every public definition, latency as a ratio.
+"""Stage `table2`: networks for 224x224 images, with memory of every public definition and latency as a ratio.
 
     python -m experiments.table2
 
@@ -32,8 +32,8 @@ from experiments.table_rows import (
     undefined_note,
 )
 from experiments.tidy import write_rows
-from memnas_core.architecture import Architecture
 from memnas_core.errors import RecordError
+from memnas_core.space.architecture import Architecture
 
 TABLE = RESULTS / "table2.csv"
 
@@ -43,10 +43,10 @@ class LargeRow(Row):
     """A line of Table 2.
 
     Attributes:
-        latency_ratio: Measured: milliseconds for one image by those of MobileNet V2 (1.0x), median over rounds.
-        latency_ratio_low: First quartile over rounds.
-        latency_ratio_high: Third quartile over rounds.
-        paper_latency_ms: Printed: Inference Latency on a Pixel 1.
+        latency_ratio: Measured time for one image divided by that of MobileNet V2 (1.0x), median over rounds.
+        latency_ratio_low: First quartile of this ratio over rounds.
+        latency_ratio_high: Third quartile of this ratio over rounds.
+        paper_latency_ms: Inference Latency on a Pixel 1 as printed, in milliseconds.
     """
 
     latency_ratio: float | None
@@ -63,7 +63,7 @@ def table2_rows(plan: Plan, results: Path = RESULTS) -> tuple[LargeRow, ...]:
         results: Folder of the committed results.
 
     Raises:
-        RecordError: A committed result is damaged, or a latency is that of another network than the search found.
+        RecordError: A committed result is damaged, or a latency is not of the network that the search found.
     """
     found = found_so_far(TABLE2_FOUND, plan, results / "searches")
     latencies = latencies_of(read_latency(results / "latency.json"), found)
@@ -94,9 +94,9 @@ def source_and_memory(model: str, found: Mapping[str, Architecture], plan: Plan)
     """Return where a row's network comes from, and its memory if there is one.
 
     Args:
-        model: The row.
+        model: Row of the table.
         found: The found networks by row.
-        plan: Which searches they come from.
+        plan: Which searches the found networks come from.
     """
     if model in TABLE2_FOUND:
         if model not in found:
@@ -123,7 +123,7 @@ def latencies_of(run: LatencyRun | None, found: Mapping[str, Architecture]) -> d
     """Return the measured latencies by row.
 
     Raises:
-        RecordError: One is that of another network than the search found.
+        RecordError: A latency is not of the network that the search found.
     """
     latencies = {network.model: network for network in run.networks} if run else {}
     for model, architecture in found.items():
@@ -136,10 +136,10 @@ def latencies_of(run: LatencyRun | None, found: Mapping[str, Architecture]) -> d
 
 
 def table2_notes(plan: Plan, results: Path = RESULTS) -> tuple[str, ...]:
-    """Return what the results page says below Table 2, one sentence a difference to the paper.
+    """Return the notes below Table 2 on the results page, one sentence for each difference from the paper.
 
     Raises:
-        RecordError: As `table2_rows`.
+        RecordError: As for `table2_rows`.
     """
     rows = table2_rows(plan, results)
     notes = memory_notes(rows, read_printed("table2"), REFERENCE)

@@ -2,7 +2,7 @@
 
 Reads `results/candidates.parquet`; writes the runs (`results/controllers.parquet`), Table 3, the learning curve and
 their pictures. The protocol is in `experiments.controllers.protocol`. Finished fittings are kept in the store, so that
-an interrupted study goes on where it was.
+an interrupted study continues.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ from experiments.controllers.table import Runs, curve_rows, rounded, table_rows
 from experiments.plan import RESULTS, load_plan
 from experiments.stage import run_stage, stage_progress
 from experiments.tidy import write_rows
-from memnas_core.config import Settings
-from memnas_core.storage import write_text
-from tasks.places import cpu_places
-from tasks.workers import Workers
+from memnas_core.files.writing import write_text
+from memnas_core.settings.schema import Settings
+from tasks.workers.places import cpu_places
+from tasks.workers.processes import Workers
 
 RUNS = "controllers.parquet"
 TABLE_3 = "table3.csv"
@@ -28,7 +28,7 @@ LEARNING_CURVE = "table3_learning_curve.csv"
 
 
 def compare(candidates: Path, results: Path, settings: Settings, progress: Progress, workers: Workers) -> None:
-    """Run the study on a table of candidates and write everything that comes of it to a folder."""
+    """Run the study on a table of candidates and write all results to a folder."""
     convention = settings.objective.activation_convention
     done = run_study(candidates, settings.controller, convention, Path(settings.store), workers, progress)
     write_runs(results / RUNS, done)

@@ -1,16 +1,17 @@
-"""What Tables 1 and 2 have in common: the printed figures, the measured memory, and what the printed ones get wrong."""
+"""What Tables 1 and 2 share: the printed figures, the measured memory, and contradictions among the printed figures."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from torch import nn
 
 from experiments.tidy import PAPER, read_paper
-from memnas_core.graph import Shape
-from memnas_core.memory_report import LayerGraph, memory_report
-from memnas_core.recorder import weightless
-from memnas_core.trace import trace
+from memnas_core.memory.figures import PeakFigures
+from memnas_core.memory.report import LayerGraph, memory_report
+from memnas_core.space.layers import Shape
+from memnas_core.tracing.recorder import weightless
+from memnas_core.tracing.trace import trace
 
 FLOAT_BYTES = 4
 MEGABYTE = 1_000_000
@@ -22,11 +23,11 @@ class Printed:
     """A row as the paper printed it.
 
     Attributes:
-        model: Its name.
+        model: Name of the network.
         total_mb: Total Memory in MB.
-        savings_percent: Memory Savings of the reference row; None in a row of MemNAS.
-        latency_ms: Inference Latency on a Pixel 1; None where there is none.
-        accuracy_percent: Top-1 Acc.
+        savings_percent: Memory Savings of the reference row, in percent; None in a row of MemNAS.
+        latency_ms: Inference Latency on a Pixel 1 in milliseconds, or None if not printed.
+        accuracy_percent: Top-1 Acc. in percent.
     """
 
     model: str
@@ -45,7 +46,7 @@ def read_printed(table: str, folder: Path = PAPER) -> tuple[Printed, ...]:
     """Return the rows of `table1` or `table2` as the paper printed them.
 
     Raises:
-        RecordError: There is no such file.
+        RecordError: The file does not exist.
     """
 
     def number(line: dict[str, str], column: str) -> float | None:
@@ -64,21 +65,13 @@ def read_printed(table: str, folder: Path = PAPER) -> tuple[Printed, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(PeakFigures):
     """Measured memory at float32 and batch 1, in bytes.
 
     Attributes:
-        param_bytes: All trainable weights.
-        paper_bytes: Peak activations under `paper`.
-        sequential_bytes: The same under `sequential`.
-        minimum_bytes: The same under `minimum`.
         minimum_exact: Whether no order of the layers needs less.
     """
 
-    param_bytes: int
-    paper_bytes: int
-    sequential_bytes: int
-    minimum_bytes: int
     minimum_exact: bool
 
 
@@ -91,11 +84,11 @@ def memory_of(graph: LayerGraph) -> Memory:
 
 
 def memory_of_network(build: Callable[[], nn.Module], shape: Shape) -> Memory:
-    """Return the memory of a torch network for one image; its weights are never made.
+    """Return the memory of a torch network for one image; its weights are never allocated.
 
     Args:
-        build: Makes the network.
-        shape: Of an image.
+        build: Builds the network.
+        shape: Shape of one image.
 
     Raises:
         InputError: The network does not run on images of this shape.
@@ -107,26 +100,26 @@ def memory_of_network(build: Callable[[], nn.Module], shape: Shape) -> Memory:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a line of both tables has; sizes in bytes, accuracies in [0, 1], empty where there is none.
+    """The columns that both tables share: sizes in bytes, accuracies in [0, 1], empty where there is no value.
 
     Attributes:
         model: The name that the paper prints.
         source: Where the measured network's definition comes from, and what differs in it.
-        param_bytes: Measured: all trainable weights at float32.
-        paper_bytes: Measured: peak activations under `paper` at batch 1.
-        sequential_bytes: The same under `sequential`.
-        minimum_bytes: The same under `minimum`.
-        total_paper_bytes: Weights and peak activations under `paper`.
-        total_sequential_bytes: The same under `sequential`.
-        total_minimum_bytes: The same under `minimum`.
-        minimum_exact: Whether no order of the layers needs less than `minimum`.
-        accuracy: Measured on the test images, mean over the trainings.
-        accuracy_low: Lower end of its interval.
-        accuracy_high: Upper end.
+        param_bytes: Measured bytes of all trainable weights at float32.
+        paper_bytes: Measured peak activations under the convention `paper` at batch 1.
+        sequential_bytes: Measured peak activations under the convention `sequential` at batch 1.
+        minimum_bytes: Measured peak activations under the convention `minimum` at batch 1.
+        total_paper_bytes: Weights plus peak activations under `paper`.
+        total_sequential_bytes: Weights plus peak activations under `sequential`.
+        total_minimum_bytes: Weights plus peak activations under `minimum`.
+        minimum_exact: Whether it is proven that no order of the layers needs less than `minimum_bytes`.
+        accuracy: Measured test accuracy, mean over the trainings.
+        accuracy_low: Lower end of the accuracy's interval.
+        accuracy_high: Upper end of the accuracy's interval.
         images_seen: Training images seen by each training.
-        trainings: How many trainings the accuracy is the mean of.
-        paper_total_mb: Printed: Total Memory.
-        paper_accuracy: Printed: Top-1 Acc.
+        trainings: Number of trainings that the accuracy is the mean of.
+        paper_total_mb: Total Memory as printed, in MB.
+        paper_accuracy: Top-1 Acc. as printed, in [0, 1].
     """
 
     model: str
@@ -149,35 +142,25 @@ class Row:
 
 
 def memory_columns(memory: Memory | None) -> dict[str, int | bool | None]:
-    """Return the memory columns of a row; all empty for None."""
+    """Return the memory columns of a row, all empty for None."""
     if memory is None:
-        names = ("param_bytes", *(f"{total}{name}_bytes" for total in ("", "total_") for name in _CONVENTIONS))
-        return dict.fromkeys((*names, "minimum_exact"))
-    weights = memory.param_bytes
-    return {
-        "param_bytes": weights,
-        "paper_bytes": memory.paper_bytes,
-        "sequential_bytes": memory.sequential_bytes,
-        "minimum_bytes": memory.minimum_bytes,
-        "total_paper_bytes": weights + memory.paper_bytes,
-        "total_sequential_bytes": weights + memory.sequential_bytes,
-        "total_minimum_bytes": weights + memory.minimum_bytes,
-        "minimum_exact": memory.minimum_exact,
-    }
+        return dict.fromkeys((*(field.name for field in fields(Memory)), *(f"total_{name}" for name in _PEAKS)))
+    totals = {f"total_{name}": memory.param_bytes + getattr(memory, name) for name in _PEAKS}
+    return asdict(memory) | totals
 
 
-_CONVENTIONS = ("paper", "sequential", "minimum")
+_PEAKS = tuple(field.name for field in fields(PeakFigures) if field.name != "param_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A Savings cell that the Total Memory column of its own table rules out.
+    """A Savings cell that cannot follow from the Total Memory column of its own table.
 
     Attributes:
-        model: Its row.
-        printed: What it says, in percent.
-        computed: What the two totals give, in percent.
-        against: The row of MemNAS that savings are relative to.
+        model: Row of the cell.
+        printed: The saving that the cell states, in percent.
+        computed: The saving that follows from the two totals, in percent.
+        against: The row of MemNAS that the saving is relative to.
     """
 
     model: str
@@ -187,10 +170,10 @@ class Contradiction:
 
 
 def contradictions(printed: Sequence[Printed]) -> tuple[Contradiction, ...]:
-    """Return the Savings cells that no totals give which round to the printed ones.
+    """Return the Savings cells for which no totals that round to the printed ones give the printed saving.
 
-    Savings are relative to the first row of MemNAS that follows. Totals and savings are printed with one digit, so a
-    total may be 0.05 MB and a saving 0.05 points off.
+    Savings are relative to the next row of MemNAS. Totals and savings are printed with one decimal, so a total may be
+    off by 0.05 MB and a saving by 0.05 points.
     """
     half = 0.05
     found = []
@@ -207,16 +190,16 @@ def contradictions(printed: Sequence[Printed]) -> tuple[Contradiction, ...]:
 
 
 def memory_notes(rows: Sequence[Row], printed: Sequence[Printed], example: str) -> list[str]:
-    """Return what the page says about a table's memory columns, one sentence a difference.
+    """Return the page's notes on a table's memory columns, one sentence for each difference.
 
     Args:
-        rows: The table's rows, in the printed order.
-        printed: The printed rows.
-        example: The row that is given as an example.
+        rows: Rows of the table, in the printed order.
+        printed: The rows as printed.
+        example: The row that serves as an example.
     """
     measured = [row for row in rows if row.total_paper_bytes and row.total_sequential_bytes]
     highest = [max(row.total_paper_bytes or 0, row.total_sequential_bytes or 0) / MEGABYTE for row in measured]
-    # Rows of MemNAS are other networks than the paper's, so that their totals say nothing about its estimator.
+    # Rows of MemNAS are other networks than the paper's, so their totals say nothing about its estimator.
     known = {row.model for row in printed if row.savings_percent is not None}
     factors = [row.paper_total_mb / total for row, total in zip(measured, highest, strict=True) if row.model in known]
     shown = next(row for row in measured if row.model == example)
@@ -241,7 +224,7 @@ def memory_notes(rows: Sequence[Row], printed: Sequence[Printed], example: str) 
 
 
 def undefined_note(rows: Sequence[Row]) -> list[str]:
-    """Return what the page says about rows without a public definition."""
+    """Return the page's note on rows without a public definition."""
     missing = [row.model for row in rows if row.source.startswith("no public definition")]
     if not missing:
         return []

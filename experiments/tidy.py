@@ -1,37 +1,36 @@
-"""Tidy CSV files: a line a row, a column an attribute; and the figures that the paper printed."""
+"""Tidy CSV files, with one line for each row and one column for each attribute; and the figures the paper printed."""
 
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from memnas_core.errors import RecordError
-from memnas_core.storage import write_text
+from memnas_core.files.flat import flat
+from memnas_core.files.writing import write_text
 
 PAPER = Path(__file__).parent / "paper"
 
 _COLUMN_NAMES = {"accuracy_weight": "lambda"}
-"""The paper's name of a column where Python has none."""
+"""The paper's name for a column where Python cannot use it."""
 
 
 def write_rows(path: Path, rows: Sequence[object]) -> None:
-    """Write dataclasses of one kind as CSV, as a whole; what is None stays empty.
+    """Write dataclasses of one kind atomically as CSV; None becomes an empty cell.
 
     Args:
         path: The file.
-        rows: One at least.
+        rows: At least one row.
 
     Raises:
         StorageError: The disk is full or the folder not writable.
     """
-    names = [field.name for field in fields(rows[0])]  # type: ignore[arg-type]
-    lines = [[getattr(row, name) for name in names] for row in rows]
-    write_table(path, [_COLUMN_NAMES.get(name, name) for name in names], lines)
+    columns = [_COLUMN_NAMES.get(name, name) for name in flat(rows[0])]
+    write_table(path, columns, [list(flat(row).values()) for row in rows])
 
 
 def write_table(path: Path, columns: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
-    """Write columns' names and lines as CSV, as a whole.
+    """Write column names and lines atomically as CSV.
 
     Raises:
         StorageError: The disk is full or the folder not writable.
@@ -44,10 +43,10 @@ def write_table(path: Path, columns: Sequence[str], lines: Sequence[Sequence[obj
 
 
 def read_paper(name: str, folder: Path = PAPER) -> list[dict[str, str]]:
-    """Return the lines of `experiments/paper/NAME.csv`: figures that the paper printed, and nothing else.
+    """Return the lines of `experiments/paper/NAME.csv`, which holds only figures that the paper printed.
 
     Raises:
-        RecordError: There is no such file.
+        RecordError: The file does not exist.
     """
     path = folder / f"{name}.csv"
     try:
@@ -58,5 +57,5 @@ def read_paper(name: str, folder: Path = PAPER) -> list[dict[str, str]]:
 
 
 def paper_quantities(name: str, folder: Path = PAPER) -> dict[str, float]:
-    """Return quantity -> value of a paper file with these two columns."""
+    """Return the values by quantity of a paper file with these two columns."""
     return {line["quantity"]: float(line["value"]) for line in read_paper(name, folder)}

@@ -1,10 +1,11 @@
-"""Stage `networks`: train the networks of Table 1 alike, those that the searches found included.
+"""Stage `networks`: train the networks of Table 1 alike, including those that the searches found.
 
     python -m experiments.train_networks
 
-Every network sees equally many images under the same settings, from fresh weights, once for each seed, and is tested
-once on the test images. Finished trainings stay in the store under keys of what decides them, so that a run that is
-stopped goes on where it was. Writes `results/networks/`, a file a network, each as soon as its trainings are finished.
+Every network is trained from newly drawn weights once for each seed, on equally many images under the same settings,
+and tested once on the test images. The store keeps each finished training under a key of all that decides its result,
+so a run that was stopped continues. Writes `results/networks/`, one file for each network as soon as its trainings are
+finished.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +20,12 @@ from experiments.network_jobs import NetworkJob, NetworkResult, finished, make_j
 from experiments.networks import SMALL
 from experiments.plan import RESULTS, Plan, load_plan
 from experiments.stage import run_stage, stage_progress
-from memnas_core.architecture import Architecture
-from memnas_core.config import TrainingSettings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
-from memnas_core.grow_trim import seed_architecture
-from tasks.places import training_places
-from tasks.workers import Workers
+from memnas_core.settings.schema import TrainingSettings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.moves import seed_architecture
+from tasks.workers.places import training_places
+from tasks.workers.processes import Workers
 
 NETWORKS = RESULTS / "networks"
 
@@ -37,17 +38,17 @@ def training_settings(plan: Plan) -> TrainingSettings:
 def train_networks(
     models: Mapping[str, Architecture | None], plan: Plan, workers: Workers, progress: Progress, target: Path
 ) -> None:
-    """Train what has not been trained, and write the file of every network.
+    """Train the networks that are not yet trained, and write the file of each.
 
     Args:
-        models: Rows of Table 1; a found network's architecture, None for a public definition.
+        models: Rows of Table 1 with the architecture of a found network, or None for a public definition.
         plan: Data, settings, budget and seeds.
         workers: Processes that train.
-        progress: Where a bar is shown; its unit is a share of the work, since networks differ tenfold.
+        progress: Receives a bar; its unit is a share of the work, since training times differ tenfold between networks.
         target: Folder to write.
 
     Raises:
-        WorkerLostError: A worker process died; what was finished is kept.
+        WorkerLostError: A worker process died; finished trainings are kept.
     """
     settings = plan.load_settings()
     root = seed_architecture(settings.network.strides, settings.network.filters)
@@ -62,7 +63,7 @@ def train_networks(
         ]
         for model, architecture in models.items()
     }
-    # The longest first, so that no worker is left alone with one at the end.
+    # The longest come first, so that no worker is left alone with a long one at the end.
     queue = sorted((job for of_model in jobs.values() for job in of_model), key=lambda job: -job.work)
     todo = [job for job in queue if finished(job) is None]
     bar = progress.add_task("trainings", total=sum(job.work for job in queue))
@@ -105,7 +106,7 @@ def source_of(model: str) -> str:
 
 
 def main() -> None:
-    """Train all networks of Table 1 that are defined or were found."""
+    """Train all networks of Table 1 that have a definition or were found."""
     plan = load_plan()
     found = found_networks(TABLE1_FOUND, plan)
     models: dict[str, Architecture | None] = {definition.model: None for definition in SMALL} | dict(found)

@@ -2,30 +2,31 @@
 
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from flows.memory_command import memory_command
-from memnas_core.errors import MemnasError
-from memnas_core.export.model_file import Format
-from memnas_core.printable import printable
+from flows.init_command import init_command
+from flows.memory.command import memory_command
+from flows.terminal import EscapingGroup, escape_logs, say
+from memnas_core.errors import InputError, MemnasError, OutputError
+from memnas_core.export.file_format import FORMATS
+from memnas_core.files.printable import printable
+from tasks.environment import SAFE_PATH
 
-# Nothing phones home, and Prefect's own log stays quiet: what a person needs to know memnas prints itself.
+# Prefect's own log is silent: memnas itself prints what users need to know.
 ENVIRONMENT = {
-    "DO_NOT_TRACK": "true",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    **SAFE_PATH,
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
-    # The server that Prefect starts when none runs may take longer than its default on a busy machine.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-    # Prefect's server allows the scripts of every web page; this one is asked by memnas alone, which needs no leave.
+    # By default Prefect's server answers scripts of any web page; memnas, the only client, does not need that.
     "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DVC_NO_ANALYTICS": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 params_option = click.option(
@@ -37,7 +38,7 @@ set_option = click.option(
 name_option = click.option("--name", help="Name of the search; default: the data set's name.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=EscapingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="memnas")
 def cli() -> None:
     """Find an image classifier that fits a memory budget."""
@@ -49,30 +50,66 @@ def cli() -> None:
 @click.option("--images", type=click.Path(path_type=Path), help="Search on your own images: a folder of class folders.")
 @name_option
 @click.option("--resume", is_flag=True, help="Go on with the search of that name if there is one.")
-def search(params: Path, overrides: tuple[str, ...], images: Path | None, name: str | None, resume: bool) -> None:
+@click.option("--skip-unreadable", is_flag=True, help="Leave out images of the folder that cannot be read.")
+@click.pass_context
+def search(
+    context: click.Context,
+    params: Path,
+    overrides: tuple[str, ...],
+    images: Path | None,
+    name: str | None,
+    resume: bool,
+    skip_unreadable: bool,
+) -> None:
     """Search for classifiers, round by round, and write a report.
 
-    Results land in STORE/searches/NAME. Ctrl-C ends a search; --resume goes on with it.
+    Results land in STORE/searches/NAME. Ctrl-C ends a search; --resume goes on with it. With --images and without
+    --params, the settings are those that `memnas init` proposes.
     """
-    if images is not None:
-        # A JSON string is a YAML string, whatever characters the path has.
-        overrides = (*overrides, "data.dataset=folder", f"data.folder={json.dumps(str(images.resolve()))}")
     from flows.start import plan_search
 
-    plan = plan_search(params, overrides, name, resume)
-    if plan.is_finished:
-        click.echo(f"This search is finished. Report: {plan.folder.report}")
-        return
-    click.echo(f"Searching on {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
+    if skip_unreadable:
+        overrides = (*overrides, "data.skip_unreadable=true")
+    with ExitStack() as stack:
+        kept = None
+        if images is not None:
+            images = images.expanduser().resolve()
+            # A JSON string is a YAML string, whatever characters the path has.
+            overrides = (*overrides, "data.dataset=folder", f"data.folder={json.dumps(str(images))}")
+            if context.get_parameter_source("params") is ParameterSource.DEFAULT:
+                from flows.proposed import kept_params, proposed_params
+
+                kept = kept_params(images, overrides, name)
+                params = stack.enter_context(proposed_params(images, overrides, name, resume))
+        plan = plan_search(params, overrides, name, resume)
+        if plan.is_finished:
+            from flows.record import log_lost_search
+
+            if log_lost_search(plan):
+                say("MLflow lacked this search; it is logged again.")
+            say(f"This search is finished. Report: {plan.folder.report}")
+            return
+        from flows.images import prepare_images
+
+        prepare_images(plan.settings, plan.origin)
+        if kept is not None:
+            from flows.proposed import keep
+
+            params = keep(params, kept)
+            say(f"Settings that follow from the images: {params}.")
+    say(f"Searching on {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
     from flows.guard import guard_this_process
     from flows.interrupt import ending_on_signals
 
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a search has sockets, too, and its children have to be ended
     with ending_on_signals(f"Stopped before the search of {plan.name} began."):
         guard_this_process()
         from flows.prefect_errors import explained
-        from flows.search import memnas_search
+        from flows.prefect_server import prefect_server
 
-        with explained():
+        with explained(), prefect_server(Path(plan.settings.store)):
+            from flows.search import memnas_search
+
             memnas_search(str(params), plan.name, resume, list(overrides))
 
 
@@ -80,26 +117,34 @@ def search(params: Path, overrides: tuple[str, ...], images: Path | None, name: 
 @params_option
 @set_option
 @name_option
-def report(params: Path, overrides: tuple[str, ...], name: str | None) -> None:
+@click.pass_context
+def report(context: click.Context, params: Path, overrides: tuple[str, ...], name: str | None) -> None:
     """Write a search's report.html again, also of a search that is still running or was stopped."""
+    from flows.found_settings import found_settings
     from flows.start import find_search
-    from memnas_core.result_report import write_report
-    from memnas_core.settings_file import load_settings
+    from memnas_core.results.report import write_report
 
-    _, folder = find_search(load_settings(params, overrides), name)
-    click.echo(f"Report: {write_report(folder)}")
+    settings, searches = found_settings(context, params, overrides, name)
+    if name is None and searches:
+        if len(searches) > 1:
+            raise InputError(f"{settings.store}: expected one search, found {', '.join(searches)}; choose with --name")
+        (name,) = searches
+    _, folder = find_search(settings, name)
+    say(f"Report: {write_report(folder)}")
 
 
 @cli.command()
 @params_option
 @set_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on this machine.")
-def ui(params: Path, overrides: tuple[str, ...], port: int) -> None:
+@click.pass_context
+def ui(context: click.Context, params: Path, overrides: tuple[str, ...], port: int) -> None:
     """Browse all candidates in MLflow's pages, on this machine only. Ctrl-C ends it."""
-    from memnas_core.settings_file import load_settings
+    from flows.found_settings import found_settings
     from tasks.tracking.ui import serve
 
-    settings = load_settings(params, overrides)
+    settings, _ = found_settings(context, params, overrides)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # its server has to be ended
     serve(settings.tracking.uri, Path(settings.store), settings.tracking.experiment, port=port)
 
 
@@ -110,13 +155,29 @@ def ui(params: Path, overrides: tuple[str, ...], port: int) -> None:
 @click.option(
     "--format",
     "wanted",
-    type=click.Choice([wanted.value for wanted in Format]),
+    type=click.Choice(list(FORMATS)),
     required=True,
     help="What kind of file.",
 )
 @click.option("--int8", is_flag=True, help="Quantise weights and activations to 8 bits, on training images.")
+@click.option(
+    "--target",
+    "core",
+    metavar="CORE",
+    help="Processor core for --format executorch --int8, such as cortex-m4; default: the device's, or cortex-m7.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the files; default: the search's exports.")
-def export(target: str, params: Path, overrides: tuple[str, ...], wanted: str, int8: bool, output: Path | None) -> None:
+@click.pass_context
+def export(
+    context: click.Context,
+    target: str,
+    params: Path,
+    overrides: tuple[str, ...],
+    wanted: str,
+    int8: bool,
+    core: str | None,
+    output: Path | None,
+) -> None:
     """Write a trained network as a file that a runtime executes.
 
     SEARCH is the name of a finished search, whose chosen network is meant; SEARCH/ID or ID is a trained candidate,
@@ -124,21 +185,65 @@ def export(target: str, params: Path, overrides: tuple[str, ...], wanted: str, i
     beside it.
     """
     from flows.export_command import export_network
-    from memnas_core.settings_file import load_settings
+    from flows.found_settings import found_settings
 
-    export_network(load_settings(params, overrides), target, Format(wanted), int8, output)
+    export_network(found_settings(context, params, overrides)[0], target, wanted, int8, core, output)
 
 
+@cli.command()
+@click.argument("target", metavar="SEARCH|CANDIDATE")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
+@params_option
+@set_option
+@click.option("--store", type=click.Path(path_type=Path), help="Folder of the store; then no settings file is read.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with the scores of all classes.")
+@click.pass_context
+def predict(
+    context: click.Context,
+    target: str,
+    images: tuple[Path, ...],
+    params: Path,
+    overrides: tuple[str, ...],
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the class of each image and its score, by a trained network.
+
+    SEARCH is the name of a finished search, whose chosen network is meant; SEARCH/ID or ID is a trained candidate.
+    Images may have any size: they are turned, cut and resized as those of the search were. Scores of all classes add
+    up to 1.
+    """
+    from flows.found_settings import found_settings
+    from flows.predict_command import predict_images
+
+    predict_images(store or Path(found_settings(context, params, overrides)[0].store), target, images, as_json)
+
+
+cli.add_command(init_command, "init")
 cli.add_command(memory_command, "memory")
+
+
+@contextmanager
+def ending_with_the_reader() -> Iterator[None]:
+    """Let a closed pipe end this process silently, as it does with other commands; Python itself would go on."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def main() -> None:
     """Run the command line; a `MemnasError` becomes one line and an exit code."""
     for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = os.environ.get(name) or value
+    escape_logs()
     try:
-        cli(prog_name="memnas")
+        with ending_with_the_reader():
+            cli(prog_name="memnas")
     except MemnasError as error:
+        if isinstance(error, OutputError):  # what was not written yet would fail again as Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         click.echo(f"memnas: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
 

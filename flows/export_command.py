@@ -6,75 +6,93 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from memnas_core.config import Settings
-from memnas_core.export.model_file import ExportError, Format
+from flows.terminal import say
+from memnas_core.export.file_format import FORMATS, ExportError, check_extra
+from memnas_core.files.outputs import refuse_special
+from memnas_core.settings.schema import Settings
 
 if TYPE_CHECKING:
-    from memnas_core.export.model_file import OpenedFile
+    from memnas_core.export.file_format import OpenedFile
     from memnas_core.export.store import TrainedNetwork
 
 
-def export_network(settings: Settings, target: str, wanted: Format, int8: bool, output: Path | None) -> Path:
-    """Write a network and its card, and say on the terminal what was measured.
+def export_network(
+    settings: Settings, target: str, format_name: str, int8: bool, core: str | None, output: Path | None
+) -> Path:
+    """Write a network with its card, data sheet and test vectors, and say on the terminal what was measured.
 
-    Both files appear when the check has passed, or neither does. They stay where they are beyond the search's budget.
+    The files appear when the check has passed, or none does. They stay where they are beyond the search's budget.
 
     Args:
         settings: Name the store.
         target: `SEARCH`, `SEARCH/ID` or `ID`; see `memnas_core.export.store`.
-        wanted: The format.
+        format_name: Name of the format.
         int8: Whether to quantise.
+        core: Processor core that an int8 program of ExecuTorch is for; None: that of the search's device.
         output: Folder for the files; None: `exports` in the search's folder.
 
     Returns:
         The model's file.
 
     Raises:
-        InputError: There is no such network, or the packages for the format are missing.
+        InputError: There is no such network, the packages for the format are missing, or it is not for this core.
         ExportError: The format cannot take the network, the file does not compute what the network computes, or is
             beyond the budget of the search.
         StorageError: The files cannot be written.
     """
-    from memnas_core.export.model_file import check_extra
     from memnas_core.export.store import find_trained
+    from memnas_core.export.target import for_target
 
+    wanted = FORMATS[format_name]
     check_extra(wanted, int8)
     store = Path(settings.store)
     trained = find_trained(store, target)
+    wanted = for_target(wanted, int8, core, trained.settings.objective.device)
     folder = output or store / "searches" / trained.search / "exports"
     name = f"{trained.search}-{trained.row.arch_id}{'-int8' if int8 else ''}{wanted.suffix}"
-    click.echo(f"Network {trained.row.arch_id} of search {trained.search} as {wanted}{', int8' if int8 else ''} ...")
+    for file in (folder / name, folder / f"{name}.md"):
+        refuse_special(file, "--output")
+    say(f"Network {trained.row.arch_id} of search {trained.search} as {wanted}{', int8' if int8 else ''} ...")
 
-    from memnas_core.deployed import deploy
-    from memnas_core.export.budget_check import check_budget, search_budget
-    from memnas_core.export.card import facts, model_card
+    from memnas_core.export.budget_check import compare_with_budget
+    from memnas_core.export.card import file_facts, model_card
     from memnas_core.export.check import check_file
-    from memnas_core.export.formats import open_file, write_file
+    from memnas_core.export.exported import Exported
+    from memnas_core.export.file_format import export_errors
     from memnas_core.export.images import calibration_images, check_images
-    from memnas_core.export.model_file import export_errors
-    from memnas_core.export.prediction import predicted_bytes
-    from memnas_core.storage import replacing, storage_errors
-    from memnas_core.trainer import load_network
+    from memnas_core.export.sheet import data_sheet, vector_names
+    from memnas_core.export.vectors import make_vectors
+    from memnas_core.files.writing import replacing, storage_errors
+    from memnas_core.objective.budget import budget_of
+    from memnas_core.training.deployed import deploy
+    from memnas_core.training.worker import load_network
 
     network = load_network(trained.architecture, trained.weights, trained.info)
     deployed = deploy(network)
-    least = deployed.least
     images, labels = check_images(trained)
     with ExitStack() as stack:
         stack.enter_context(storage_errors(folder))
         card_file = stack.enter_context(replacing(folder / f"{name}.md"))
+        sheet_file = stack.enter_context(replacing(folder / f"{name}.json"))
+        vector_files = {
+            what: stack.enter_context(replacing(folder / file)) for what, file in vector_names(name).items()
+        }
         model_file = stack.enter_context(replacing(folder / name))
         with export_errors(wanted, trained.row.arch_id):
-            content = write_file(wanted, deployed, calibration_images(trained), int8, facts(trained, int8))
+            content = wanted.write(deployed, calibration_images(trained), int8, file_facts(trained, int8))
             model_file.write_bytes(content)
-            opened = open_file(wanted, model_file, int8)
+            opened = wanted.open(model_file, int8)
             result = check_file(opened, network, images, labels, exact=not int8)
-        card = model_card(trained, deployed.graph, least, wanted, int8, (name, len(content)), opened, result)
-        card_file.write_text(card, encoding="utf-8")
-    predicted = predicted_bytes(wanted, deployed.graph, int8)
+            vectors = make_vectors(trained, opened)
+        exported = Exported(trained, wanted, int8, name, content, opened, result, vectors)
+        card_file.write_text(model_card(exported, deployed.graph, deployed.least), encoding="utf-8")
+        sheet_file.write_text(data_sheet(exported), encoding="utf-8")
+        for what, array in vectors.arrays().items():
+            vector_files[what].write_bytes(array)
+    predicted = wanted.predicted_bytes(deployed.graph, int8)
     activations = _activations(opened, predicted)
-    click.echo(f"Card: {folder / name}.md")
-    click.echo(f"File: {folder / name}")
+    say(f"Card: {folder / name}.md")
+    say(f"File: {folder / name}")
     click.echo(f"  bytes: {len(content):,}")
     click.echo(f"  activations: {activations.words}")
     click.echo(
@@ -85,8 +103,8 @@ def export_network(settings: Settings, target: str, wanted: Format, int8: bool, 
         f"  accuracy on them: {result.file_accuracy:.4f}, the torch network's {result.torch_accuracy:.4f}, difference "
         f"{result.accuracy_difference:+.4f}"
     )
-    check = check_budget(search_budget(trained.settings), len(content), activations.bytes)
-    click.echo(f"  budget of search {trained.search}: {check}")
+    check = compare_with_budget(budget_of(trained.settings.objective), len(content), activations.bytes)
+    say(f"  budget of search {trained.search}: {check}")
     if check.beyond:
         raise ExportError(
             f"{folder / name}: expected a file within the budget of search {trained.search}, found "
@@ -112,6 +130,6 @@ def _activations(opened: "OpenedFile", predicted: int | None) -> _Activations:
 
 def _advice(trained: "TrainedNetwork", int8: bool) -> str:
     """Return what to do about a file that is too large."""
-    if not int8 and trained.settings.get("objective.weight_bytes") == "1":
+    if not int8 and trained.settings.objective.weight_bytes == 1:
         return "; the search counted int8 weights: add --int8"
     return "; a file has more in it than weights: export a smaller candidate, or search with a lower limit"

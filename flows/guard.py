@@ -1,10 +1,10 @@
-"""No process outlives a search that was killed.
+"""A guard that ends all processes of a search that was killed.
 
-What a search starts ends with it, but for the server that Prefect starts where none is running, and agents of a Ray
-cluster: SIGKILL lets nobody stop those. A small process of its own waits for the search to be gone and ends what is
-left of it then.
+What a search starts normally ends with it, except for Prefect's server, where none was running, and agents of a Ray
+cluster: they outlive SIGKILL, which no process can handle. A small process of its own waits until the search
+is gone and ends what is left of it.
 
-Processes are known by a variable in their environment, which children inherit, also those whose parent is gone.
+Processes are recognised by an environment variable, which children inherit, even those whose parent is gone.
 """
 
 import atexit
@@ -21,21 +21,21 @@ MARK = "MEMNAS_SEARCH"
 """Variable that holds the id of the process tree of a search."""
 
 SECONDS = 3.0
-"""So long a process may take to appear that was being started when the search was killed."""
+"""Time in which a process that was being started when the search was killed may still appear."""
 
 
 def guard_this_process() -> None:
-    """Have all processes that this one starts from now on, and theirs, ended should this one be killed."""
+    """Make sure that all processes that this one starts from now on, and their children, end if this one is killed."""
     mark = uuid4().hex
-    reader, writer = os.pipe()  # the system closes the writer, whatever ends this process; no child inherits it
+    reader, writer = os.pipe()  # the system closes the writer, however this process ends; no child inherits it
     environment = {name: value for name, value in os.environ.items() if name != MARK}
-    # A session of its own: what kills the search's process group spares it.
+    # The guard has its own session, so that whatever kills the search's process group spares it.
     guard = subprocess.Popen(
-        [sys.executable, "-m", "flows.guard", mark], stdin=reader, env=environment, start_new_session=True
+        [sys.executable, "-P", "-m", "flows.guard", mark], stdin=reader, env=environment, start_new_session=True
     )
     os.close(reader)
     os.environ[MARK] = mark
-    atexit.register(_dismiss, guard, writer)  # called last: what is registered later is called earlier
+    atexit.register(_dismiss, guard, writer)  # runs last: functions registered later run earlier
 
 
 def _dismiss(guard: "subprocess.Popen[bytes]", writer: int) -> None:
@@ -45,11 +45,11 @@ def _dismiss(guard: "subprocess.Popen[bytes]", writer: int) -> None:
 
 
 def end_marked(mark: str, seconds: float) -> None:
-    """End all processes of a mark, also those that appear in the next seconds."""
+    """End all processes that carry a mark, including those that appear within the next seconds."""
     deadline = time.monotonic() + seconds
     while True:
         for process in psutil.process_iter():
-            with suppress(psutil.Error):  # it has ended meanwhile, or is somebody else's
+            with suppress(psutil.Error):  # it has ended meanwhile, or belongs to another user
                 if process.environ().get(MARK) == mark:
                     process.kill()
         if time.monotonic() > deadline:

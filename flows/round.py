@@ -1,4 +1,4 @@
-"""One round of the search: the paper's Figure 1(a)."""
+"""One round of the search, the paper's Figure 1(a), as a Prefect flow: the core's loop with a task for each step."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,36 +8,82 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, Settings, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from memnas_core.contenders import Contender, Ranking
-from memnas_core.grow_trim import MoveCounts
-from memnas_core.rungs import climb
-from memnas_core.training_records import TrainingRecord
-from tasks.round_steps import (
-    RoundRows,
-    generate,
-    log,
-    rank,
-    record,
-    register_winner,
-    rerank,
-    select,
-    train,
-    update_controller,
-)
-from tasks.session import Search
+from memnas_core.controller.interface import Controller
+from memnas_core.records.rounds import RoundSummary
+from memnas_core.records.trainings import TrainingRecord
+from memnas_core.search.candidates import Generation, RankedCandidate, Ranking
+from memnas_core.search.loop import Candidates, Records, Rows, Steps, play_round
+from memnas_core.search.state import SearchState
+from tasks import round_steps
+from tasks.round_steps import RoundRows
+from tasks.session import Session
 
-# Threads only wait for workers, of which a cluster may have hundreds. More threads than workers keep those busy while a
-# finished candidate is being recorded. None begins before it has something to wait for.
+# Threads only wait for workers, of which a cluster may have hundreds. With more threads than workers, these stay busy
+# while a finished candidate is being recorded. A thread starts only when it has something to wait for.
 WAITING_THREADS = 1024
 
 
 def without_heartbeats() -> AbstractContextManager[Settings]:
-    """Let flows that begin inside end at once.
+    """Return a context in which flows send no heartbeats, so that they end at once.
 
-    A flow that ends waits up to a second for the thread that tells the server now and then that it lives. For its
-    rounds the search tells it.
+    A flow with heartbeats waits at its end for their thread, up to a second. The search's own heartbeats cover its
+    rounds.
     """
     return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+
+
+class TaskSteps(Steps):
+    """The steps of a round as Prefect tasks, one for each step or for each candidate."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._logged: list[PrefectFuture[None]] = []
+
+    def generate(self, _search: SearchState, number: int) -> Generation:
+        """Make and measure the round's candidates."""
+        return round_steps.generate(self._session, number)
+
+    def rank(self, _search: SearchState, generation: Generation, number: int) -> Ranking:
+        """Order the candidates by expected value."""
+        return round_steps.rank(self._session, generation, number)
+
+    def begin_training(self, search: SearchState, ranking: Ranking, top: Candidates) -> None:
+        """Show how many candidates are trained."""
+        self._session.display.begin_round(len(search.rounds), len(ranking.candidates), len(top))
+
+    def train(
+        self, search: SearchState, rung: int, candidates: Candidates, before: Sequence[TrainingRecord | None]
+    ) -> list[TrainingRecord]:
+        """Train candidates in parallel, each in a task that waits for a worker process."""
+        if rung > 0:
+            self._session.display.begin_rung(rung, len(candidates))
+        images = search.rungs(len(search.rounds))[rung]
+        return round_steps.train.map(unmapped(self._session), candidates, unmapped(images), before).result()
+
+    def select(self, _search: SearchState, candidates: Candidates, records: Records) -> list[RankedCandidate]:
+        """Choose the candidates that go on to the next rung."""
+        return round_steps.select(self._session, candidates, records)
+
+    def ended(self, _search: SearchState, candidates: Candidates, records: Records) -> None:
+        """Log candidates that train no further to MLflow, while others train."""
+        self._logged += round_steps.log.map(unmapped(self._session), candidates, records)
+
+    def rerank(self, _search: SearchState, ranking: Ranking, records: Records) -> Rows:
+        """Score the trained candidates with their measured accuracy."""
+        for future in self._logged:
+            future.result()
+        return round_steps.rerank(self._session, ranking, records).rows
+
+    def update_controller(self, _search: SearchState) -> Controller | None:
+        """Train the controller on all networks trained so far."""
+        return round_steps.update_controller(self._session)
+
+    def close(self, search: SearchState, ranking: Ranking, rows: Rows, records: Records) -> RoundSummary:
+        """Record the round in MLflow, on disk and under DVC, and show its result."""
+        summary = super().close(search, ranking, rows, records)
+        round_steps.record(self._session, summary, RoundRows(rows))
+        self._session.display.end_round(summary)
+        return summary
 
 
 @flow(
@@ -46,66 +92,14 @@ def without_heartbeats() -> AbstractContextManager[Settings]:
     task_runner=ThreadPoolTaskRunner(max_workers=WAITING_THREADS),  # type: ignore[arg-type]  # Prefect's own types
     validate_parameters=False,
 )
-def search_round(search: Search, number: int) -> None:
-    """Generate, rank, train the top k in parallel, re-rank, update the controller."""
-    registering = register_winner.submit(search, number - 1)  # of the round before, while this one trains
-    generation = generate(search, number)
-    ranking = rank(search, generation, number)
-    records = _train_top(search, ranking, number)
-    reranked = rerank(search, ranking, records, number)
-    search.accept(reranked.rows)
-    search.controller = update_controller(search)
-    _close(search, number, ranking, reranked, records)
+def search_round(session: Session, number: int) -> None:
+    """Play a round, and meanwhile put the previous round's winner into the model registry."""
+    registering = round_steps.register_winner.submit(session, number - 1)
+    play_round(session.state, TaskSteps(session))
     registering.result()
 
 
 @flow(name="memnas-seed", flow_run_name="round-0", validate_parameters=False)
-def seed_round(search: Search) -> None:
+def seed_round(session: Session) -> None:
     """Train the networks that the first round grows and trims."""
-    ranking = Ranking(search.seeds, MoveCounts(0, 0, 0, 0, 0))
-    records = _train_top(search, ranking, number=0)
-    reranked = rerank(search, ranking, records, number=0)
-    search.accept(reranked.rows)
-    search.controller = update_controller(search)
-    _close(search, 0, ranking, reranked, records)
-
-
-def _train_top(search: Search, ranking: Ranking, number: int) -> list[TrainingRecord]:
-    """Train the k best, rung by rung, and return a record for each candidate that adds up its rungs.
-
-    In a rung they train in parallel: a task each, which waits for a worker process.
-    """
-    top = list(ranking.top(search.settings.search.top_k) if number > 0 else ranking.contenders)
-    search.display.begin_round(number, len(ranking.contenders), len(top))
-    images, logged = search.rungs(number), list[PrefectFuture[None]]()
-
-    def train_all(
-        rung: int, running: Sequence[Contender], before: Sequence[TrainingRecord | None]
-    ) -> list[TrainingRecord]:
-        if rung > 0:
-            search.display.begin_rung(rung, len(running))
-        return train.map(unmapped(search), running, unmapped(images[rung]), before).result()
-
-    def choose(running: Sequence[Contender], so_far: Sequence[TrainingRecord]) -> list[Contender]:
-        return select(search, running, so_far, number)
-
-    def log_all(ended: Sequence[Contender], records: Sequence[TrainingRecord]) -> None:
-        logged.extend(log.map(unmapped(search), ended, records))
-
-    records = climb(top, len(images), train_all, choose, log_all)
-    for future in logged:
-        future.result()
-    return records
-
-
-def _close(
-    search: Search,
-    number: int,
-    ranking: Ranking,
-    reranked: RoundRows,
-    records: list[TrainingRecord],
-) -> None:
-    """Put the round on disk and show what it chose."""
-    summary = record(search, number, ranking, reranked, records)
-    search.close_round(summary)
-    search.display.end_round(summary)
+    play_round(session.state, TaskSteps(session))

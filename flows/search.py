@@ -3,42 +3,48 @@
 import shlex
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from prefect import flow, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from flows.interrupt import ending_on_signals
+from flows.record import log_lost_search, names, shown_settings
 from flows.round import search_round, seed_round, without_heartbeats
-from flows.start import Plan, plan_search
-from memnas_core.budget import check_budget, uses
-from memnas_core.choice import best_row
-from memnas_core.config import Settings, flat
+from flows.start import plan_search
 from memnas_core.environment import machine, versions
-from memnas_core.graph import Shape
-from memnas_core.halving import planned_images
-from memnas_core.limits import Limits
+from memnas_core.files.printable import printable
+from memnas_core.files.writing import errors_inside
+from memnas_core.objective.budget import check_budget, uses
 from memnas_core.pictures.values import shown_seconds
-from memnas_core.result_folder import Start
-from memnas_core.round_summary import completion
+from memnas_core.records.trainings import Limits
+from memnas_core.results.code_versions import note_version
+from memnas_core.results.folder import Start
+from memnas_core.search.choice import best_row
+from memnas_core.search.halving import search_images
+from memnas_core.search.loop import why_it_ends
+from memnas_core.training.job import training_version
 from tasks.conclude import conclude
 from tasks.display import Display
+from tasks.other_code import say_what_is_redone
 from tasks.prepare import prepare
-from tasks.pushing import Pushing
 from tasks.recording import publish_versions
 from tasks.round_steps import load_finished_rounds, register_winner
-from tasks.session import Search
+from tasks.session import Session
 from tasks.tracking.tracker import Tracker
-from tasks.tracking_store import without_password
-from tasks.versioning import Versions
-from tasks.worker_pool import open_workers
-
-LONGEST_MODEL_NAME = 200  # MLflow's column takes 256 characters
-_NOT_IN_MODEL_NAMES = str.maketrans(dict.fromkeys("/:.%\"'", "-"))
+from tasks.versioning.pushing import Pushing
+from tasks.versioning.repository import Versions
+from tasks.workers.pool import open_workers
 
 
 @flow(name="memnas-search")
@@ -57,90 +63,101 @@ def memnas_search(
         Path of the report.
 
     Raises:
-        MemnasError: As a line that says what was expected, what was found and what to do.
+        MemnasError: The message says in one line what was expected, what was found and what to do.
     """
-    plan = plan_search(Path(params), overrides or [], name, resume)
-    settings, folder, store = plan.settings, plan.folder, Path(plan.settings.store)
-    if plan.is_finished:
-        return str(folder.report)
     with ExitStack() as stack:
-        last_words = stack.enter_context(ending_on_signals(farewell(params, plan.name, overrides or [])))
+        last_words = stack.enter_context(ending_on_signals(farewell(params, name, overrides or [])))
+        run_id = str(flow_run.id)
+        last_words.append(lambda: mark_cancelled(run_id))
+        plan = plan_search(Path(params), overrides or [], name, resume)
+        settings, folder, store = plan.settings, plan.folder, Path(plan.settings.store)
+        if plan.is_finished:
+            log_lost_search(plan)
+            return str(folder.report)
+        stack.enter_context(errors_inside(store))
         stack.enter_context(folder.locked())
         display = stack.enter_context(Display())
         workers = stack.enter_context(open_workers(settings))
         workers.check(Limits.of(settings.execution))
         repository = Versions.open(store, settings.versioning.remote)
-        dataset, info = prepare(settings, repository)
-        check_budget(settings.network, settings.objective, Shape(*info.shape), len(info.classes))
+        dataset, info = prepare(settings, repository, plan.origin)
+        check_budget(settings.network, settings.objective, info.workload(settings.objective))
         tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
-        folder.begin(settings, Start(info, versions(), machine(), time.time()))
-        search = Search(settings, folder, dataset, info, workers, tracker, repository, display)
-        label, search.model = names(plan, folder.start())
-        tags = {"folder": str(folder.path), "model": search.model}
-        search.run = stack.enter_context(tracker.search(label, shown_settings(settings), tags))
-        search.pushing = stack.enter_context(Pushing(repository, partial(publish_versions, search), display.say))
-        search.pushing.push(dataset)
-        run_id = str(flow_run.id)
-        last_words += [lambda: tracker.end(search.run, "KILLED"), lambda: mark_cancelled(run_id), workers.stop]
-        run_rounds(search)
-        conclude(search)
-        for use in uses(best_row(search.rows, settings.objective).memory, settings.objective):
+        folder.begin(settings, Start(info, versions(), machine(), time.time(), images=plan.images))
+        session = Session(settings, folder, dataset, info, workers, tracker, repository, display)
+        label, session.model = names(plan, folder.start())
+        tags = {"folder": str(folder.path), "model": session.model}
+        session.run = stack.enter_context(tracker.search(label, shown_settings(settings), tags))
+        session.pushing = stack.enter_context(Pushing(repository, partial(publish_versions, session), display.say))
+        session.pushing.push(dataset)
+        last_words += [lambda: tracker.end(session.run, "KILLED"), workers.stop]
+        display.say(without_a_network(session))
+        run_rounds(session)
+        conclude(session)
+        chosen = best_row(session.state.rows, settings.objective, session.state.guessing)
+        for use in uses(chosen.memory, settings.objective):
             display.say(f"Budget: {use}.")
         display.say(f"Report: {folder.report}")
     return str(folder.report)
 
 
-def names(plan: Plan, start: Start) -> tuple[str, str]:
-    """Return what MLflow calls a search and its registered model; no other search there has these names."""
-    begun = datetime.fromtimestamp(start.started, UTC)
-    model = f"{plan.settings.tracking.experiment}-{plan.name}"[:LONGEST_MODEL_NAME].translate(_NOT_IN_MODEL_NAMES)
-    return f"{plan.name} {begun:%Y-%m-%d %H:%M:%S} {start.id}", f"{model}-{start.id}"
-
-
-def shown_settings(settings: Settings) -> dict[str, str]:
-    """Return the settings as they may be shown to everybody who reads MLflow."""
-    shown = flat(settings)
-    if settings.tracking.uri is not None:
-        shown["tracking.uri"] = without_password(settings.tracking.uri)
-    return shown
-
-
-def farewell(params: str, name: str, overrides: list[str]) -> str:
+def farewell(params: str, name: str | None, overrides: list[str]) -> str:
     """Return the last line of a search that is stopped, with the command that goes on with it."""
     command = ["memnas", "search", "--params", params]
     for override in overrides:
         command += ["--set", override]
-    return f"Stopped; nothing finished is lost. Go on with: {shlex.join([*command, '--name', name, '--resume'])}"
+    command += ["--name", name] if name else []
+    return f"Stopped; nothing finished is lost. Go on with: {shlex.join([*command, '--resume'])}"
 
 
-def expected_time(search: Search) -> str:
-    """Return a line that says how long the rounds may take, from the images a second of round 0."""
-    settings, full = search.settings.search, search.settings.training.epochs * search.info.train_size
-    images = [full if rung is None else rung for rung in search.rungs(1)]
-    planned = settings.rounds * planned_images(images, settings.top_k, settings.keep)
-    seconds = planned * search.rounds[0].training_cpu_seconds / search.rounds[0].images_seen / search.workers.count
+def without_a_network(session: Session) -> str:
+    """Return a line that says what accuracy is measured, and what always guessing the largest class reaches."""
+    images, measure = session.state.validation_images, session.settings.objective.accuracy
+    largest = printable(session.info.classes[images.index(max(images))])
+    told = "" if measure == "plain" else "Accuracies are balanced: the mean recall of the classes. "
+    guess = f"Always guessing {largest}" if measure == "plain" else "Guessing"
+    return f"{told}{guess} has {session.state.guessing.accuracy:.4f} on the {sum(images):,} validation images."
+
+
+def expected_time(session: Session) -> str:
+    """Return a line that says how long the search may take, estimated from round 0."""
+    state, settings, workers = session.state, session.settings.search, session.workers.count
+    planned = search_images(session.settings, session.info.train_size)
+    trained = sum(row.training_seconds or 0.0 for row in state.rows)
+    (first,) = state.rounds
+    beside = first.wall_seconds - first.training_wall_seconds
+    seconds = planned.seconds(trained / state.images_seen, workers, beside)
+    end = f", and the end on {planned.end:,}" if planned.end else ""
     return (
-        f"{settings.rounds} rounds of {settings.top_k} candidates train on about {planned:,} images, which takes "
-        f"{shown_seconds(seconds)} on {search.workers.count} workers at round 0's speed; larger networks take longer."
+        f"{settings.rounds} rounds of {settings.top_k} candidates train on about {planned.rounds:,} images{end}: about "
+        f"{shown_seconds(seconds)} on {workers} workers, as networks usually grow."
     )
 
 
 def mark_cancelled(flow_run_id: str) -> None:
-    """Tell Prefect that a flow run was stopped; it cannot know."""
+    """Tell Prefect that a search and its round were stopped, which it cannot notice itself."""
+    own = UUID(flow_run_id)
+    inner = FlowRunFilter(
+        parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[own]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])),
+    )
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(UUID(flow_run_id), Cancelled(message="stopped by a signal"), force=True)
+        for run_id in (own, *(run.id for run in client.read_flow_runs(flow_run_filter=inner))):
+            client.set_flow_run_state(run_id, Cancelled(message="stopped by a signal"), force=True)
 
 
-def run_rounds(search: Search) -> None:
-    """Go through the rounds, after those that an earlier process has finished, until a criterion is met."""
-    load_finished_rounds(search)
-    settings = search.settings.search
-    search.display.begin_search(settings.rounds, done=max(0, len(search.rounds) - 1))
+def run_rounds(session: Session) -> None:
+    """Play the rounds that an earlier process has not finished, until a criterion is met."""
+    load_finished_rounds(session)
+    say_what_is_redone(session)
+    note_version(session.folder.path, training_version(), time.time())
+    state, display = session.state, session.display
+    display.begin_search(session.settings.search.rounds, done=max(0, len(state.rounds) - 1))
     with without_heartbeats():
-        if not search.rounds:
-            seed_round(search)
-            search.display.say(expected_time(search))
-        while (reason := completion(settings, search.base.architecture, search.rounds, search.images_seen)) is None:
-            search_round(search, number=len(search.rounds))
-    register_winner(search, search.rounds[-1].round)
-    search.display.say(f"The search ends: {reason}.")
+        if not state.rounds:
+            seed_round(session)
+            display.say(expected_time(session))
+        while (reason := why_it_ends(state)) is None:
+            search_round(session, number=len(state.rounds))
+    register_winner(session, state.rounds[-1].round)
+    display.say(f"The search ends: {reason}.")

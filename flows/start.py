@@ -1,26 +1,24 @@
-"""What is checked before anything starts or is written: settings, image size, the folder of results."""
+"""Checks before anything starts or is written: settings, image size, the folder of results."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memnas_core.budget import check_budget
-from memnas_core.config import Settings
-from memnas_core.data import check_image_size, check_source
-from memnas_core.errors import InputError
-from memnas_core.graph import Shape
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.result_checks import damage
-from memnas_core.result_folder import SearchFolder
-from memnas_core.settings_file import load_settings
-from tasks.tracking_store import check_reachable
-from tasks.worker_pool import check_workers
+from memnas_core.data import check_image_size, find_local
+from memnas_core.data.source import DATASETS, Origin
+from memnas_core.errors import DataError, InputError
+from memnas_core.objective.budget import check_budget
+from memnas_core.results.checks import damage
+from memnas_core.results.folder import SearchFolder
+from memnas_core.settings.file import load_settings
+from memnas_core.settings.schema import Settings
+from memnas_core.space.layers import Shape, Workload
+from memnas_core.space.moves import seed_architecture
+from tasks.tracking.location import check_record
+from tasks.workers.pool import check_workers
 
 LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
-
-IMAGES = {"digits": (1, 10), "fashion-mnist": (1, 10), "cifar10": (3, 10)}
-"""Channels and classes of the data sets that have a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +26,24 @@ class Plan:
     """A search that may start.
 
     Attributes:
-        settings: What it is told.
-        name: Its name.
-        folder: Where its results go.
-        is_finished: Whether there is nothing left to do: it was brought to its end, and what it left is as it was.
+        settings: Settings of the search.
+        name: Name of the search.
+        folder: Folder of its results.
+        is_finished: Whether nothing is left to do: the search has ended, its results are undamaged, and its images were
+            not changed, as far as they are still there.
+        origin: The folder of images, as it is now; None for named data sets and for a search that is finished.
     """
 
     settings: Settings
     name: str
     folder: SearchFolder
     is_finished: bool
+    origin: Origin | None
+
+    @property
+    def images(self) -> str:
+        """Fingerprint of the folder of images, which differs if they were changed; empty where there is none."""
+        return self.origin.fingerprint if self.origin else ""
 
 
 def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume: bool) -> Plan:
@@ -57,21 +63,35 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
     name, folder = find_search(settings, name)
     strides = seed_architecture(settings.network.strides, settings.network.filters)
     side = check_image_size(settings.data, strides.reduction)
-    if settings.data.dataset in IMAGES:  # what a folder holds is known, and checked, once the images are prepared
-        channels, classes = IMAGES[settings.data.dataset]
-        check_budget(settings.network, settings.objective, Shape(channels, side, side), classes)
+    shown, objective = DATASETS[settings.data.dataset].shown, settings.objective
+    if shown is not None:  # for a folder this is checked once its images are prepared
+        channels, classes = shown
+        widths = objective.weight_bytes, objective.activation_bytes
+        check_budget(settings.network, objective, Workload(Shape(channels, side, side), classes, *widths))
     folder.check(settings, resume)
-    is_finished = folder.is_finished and damage(folder) is None
+    is_finished = folder.is_finished and damage(folder) is None and not _images_changed(settings, folder)
+    origin = None
     if not is_finished:  # a finished search needs no images, device or server any more
         check_workers(settings)
-        check_source(settings.data)
-        if settings.tracking.uri is not None:
-            check_reachable(settings.tracking.uri)
+        origin = find_local(settings.data)
+        check_record(settings.tracking.uri, Path(settings.store), settings.tracking.experiment)
         if settings.versioning.remote is not None:
-            from tasks.remote import check_remote
+            from tasks.versioning.remote import check_remote
 
             check_remote(settings.versioning.remote)
-    return Plan(settings, name, folder, is_finished)
+    return Plan(settings, name, folder, is_finished, origin)
+
+
+def _images_changed(settings: Settings, folder: SearchFolder) -> bool:
+    """Return whether a finished search's folder of images is there and not as it was when they were prepared."""
+    before = folder.start().images
+    if not before:
+        return False
+    try:
+        origin = find_local(settings.data)
+    except DataError:
+        return False
+    return origin is not None and origin.fingerprint != before
 
 
 def find_search(settings: Settings, name: str | None) -> tuple[str, SearchFolder]:

@@ -59,3 +59,9 @@ class SchedulerError(MemnasError):
 
 class VersioningError(MemnasError):
     """DVC could not version a folder."""
+
+
+class OutputError(MemnasError):
+    """What is printed can no longer be written, as after `| head -1`."""
+
+    exit_code = 141  # what shells expect of a program that a closed pipe ended

@@ -27,7 +27,7 @@ class Pin(NamedTuple):
 
 
 class Flaw(NamedTuple):
-    """An advisory about a package, and the versions without the flaw."""
+    """An advisory about a package, with the versions that fix the flaw."""
 
     pin: Pin
     advisory: str
@@ -35,19 +35,19 @@ class Flaw(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What a service knows: flaws, and packages that it was asked about in vain."""
+    """What a service knows: flaws, and the packages that it does not know."""
 
     flaws: list[Flaw]
     unknown: list[Pin]
 
 
 def pins(lock: Path) -> set[Pin]:
-    """Return what a lock file pins."""
+    """Return the packages that a lock file pins."""
     return {Pin(*found.groups()) for found in _PIN.finditer(lock.read_text(encoding="utf-8"))}
 
 
 def ask(service: str, asked: list[Pin], options: list[str]) -> Answers:
-    """Ask one service about packages, each name once."""
+    """Ask one service about packages, each name only once."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.writelines(f"{pin.name}=={pin.version}\n" for pin in asked)
         requirements.flush()
@@ -74,7 +74,7 @@ def ask(service: str, asked: list[Pin], options: list[str]) -> Answers:
 
 
 def ask_all(service: str, asked: list[Pin], options: list[str]) -> Answers:
-    """Ask about packages of which locks may pin several versions; a service that knows nothing of one is left alone."""
+    """Ask about packages of which locks may pin several versions, unless the service knows none of a package's."""
     first = ask(service, asked[:1], options)
     if first.unknown:
         return Answers([], asked)

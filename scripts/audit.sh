@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks for known flaws in all packages that the lock files pin; scripts/audit.py says what the exit status means.
-# pip-audit gets an environment of its own, .venv/audit, from requirements-audit.lock.
+# Looks for known flaws in all packages that the lock files pin; scripts/audit.py explains the exit status.
+# pip-audit runs in its own environment, .venv/audit, installed from requirements-audit.lock.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# Makes memnas-search/local runnable: a Prefect server on this machine (unless one answers already), the work pool
-# memnas-local, the deployment of prefect.yaml, and a worker. Server and worker stay; scripts/undeploy.sh ends them.
+# Makes memnas-search/local runnable: starts a Prefect server on this machine (unless one already answers) and a worker,
+# and creates the work pool memnas-local and the deployment of prefect.yaml. Server and worker keep running;
+# scripts/undeploy.sh ends them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/environment.sh
+. scripts/environment.sh
+# shellcheck source=scripts/services.sh
+. scripts/services.sh
 export MEMNAS_ROOT=$PWD
 
 state=store/deploy # pid files and logs
 bin=.venv/bin
 pool=memnas-local
+advice=". End what is left with make undeploy."
 mkdir -p "$state"
 
 fail() {
@@ -35,35 +41,9 @@ except (OSError, ValueError):
 PYTHON
 }
 
-# running NAME: whether the process of NAME's pid file lives and is Prefect's (pids are used again).
+# running NAME: whether the process of NAME's pid file lives and is Prefect's (the system reuses pids).
 running() {
     [ -s "$state/$1.pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(<"$state/$1.pid")/cmdline" | grep -q prefect
-}
-
-# start NAME COMMAND...: in a process group of its own, so that Ctrl-C here does not reach it and that undeploy
-# ends its children too. Job control also spares it the ignored SIGINT that `&` gives, with which flow runs
-# could not be interrupted.
-start() {
-    local name=$1
-    shift
-    set -m
-    nohup "$@" </dev/null >"$state/$name.log" 2>&1 &
-    echo $! >"$state/$name.pid"
-    set +m
-}
-
-# await NAME SECONDS TEST...: until TEST holds; shows the log when the process ends before that.
-await() {
-    local name=$1 deadline=$((SECONDS + $2))
-    shift 2
-    until "$@"; do
-        # Not `running`: in its first moments the process is a copy of this script.
-        if ! kill -0 "$(<"$state/$name.pid")" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
-            tail -n 15 "$state/$name.log" >&2
-            fail "Prefect's $name did not start; its log is $state/$name.log. End what is left with make undeploy."
-        fi
-        sleep 0.5
-    done
 }
 
 url=$("$bin/python" -c 'from prefect.settings import PREFECT_API_URL as url; print(url.value() or "")')
@@ -80,13 +60,13 @@ elif [ "$answer" -eq 2 ]; then
     fail "port ${BASH_REMATCH[2]} is taken by something that is no Prefect server; free it, or choose another: MEMNAS_PREFECT_PORT=4201 make deploy"
 else
     echo "Starting a Prefect server at $url ..."
-    # By default the scripts of any web page in a browser on this machine could start runs there.
+    # By default the scripts of any web page opened on this machine could start runs on the server.
     export PREFECT_SERVER_CORS_ALLOWED_ORIGINS=${PREFECT_SERVER_CORS_ALLOWED_ORIGINS:-${url%/api}}
-    start server "$bin/prefect" server start --host 127.0.0.1 --port "${BASH_REMATCH[2]}"
-    await server 120 probe "$url"
+    launch server "$bin/prefect" server start --host 127.0.0.1 --port "${BASH_REMATCH[2]}"
+    await server "$advice" probe "$url"
 fi
 
-# quietly COMMAND...: Prefect's own hints would say what this script has done already; its errors are shown.
+# quietly COMMAND...: runs a command and shows only its errors; Prefect's hints would suggest what is already done.
 quietly() {
     local said
     said=$("$@" 2>&1) || fail "$* failed: $said"
@@ -100,9 +80,9 @@ quietly "$bin/prefect" --no-prompt deploy --name local
 if running worker; then
     echo "A worker is running already."
 else
-    # One search at a time: it uses every core itself.
-    start worker "$bin/prefect" worker start --pool "$pool" --type process --limit 1
-    await worker 120 grep -qs "started!" "$state/worker.log"
+    # One search at a time, as a search uses every core.
+    launch worker "$bin/prefect" worker start --pool "$pool" --type process --limit 1
+    await worker "$advice" grep -qs "started!" "$state/worker.log"
 fi
 
 cat <<TEXT

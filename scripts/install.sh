@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fills .venv with the packages of requirements.lock and with the project itself, editable.
+# Installs the packages of requirements.lock into .venv, and the project itself as editable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +23,7 @@ elif ! .venv/bin/python -c "$is_311" 2>/dev/null; then
 fi
 
 echo "Installing the packages of requirements.lock into .venv (a few minutes, about 6.5 GB) ..."
-# One package comes as source only. setuptools goes in first and builds it, so that pip fetches nothing that the
+# One package comes only as source. setuptools is installed first to build it, so that pip fetches nothing that the
 # lock does not name.
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 build_tool=.venv/build-tool.txt

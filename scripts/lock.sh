@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: every package of pyproject.toml and its extras, pinned and hashed; and
 # requirements-export.lock, requirements-benchmarks.lock, requirements-team.lock and requirements-ray.lock: the same with
-# the extra `export`, `benchmarks`, `team` or `ray`, which are optional. All fit into one environment.
+# the optional extra `export`, `benchmarks`, `team` or `ray`. All fit into one environment.
 # requirements-audit.lock is the environment of `make audit`.
 # Pins that still fit stay; `scripts/lock.sh --upgrade-package NAME` moves one, `--upgrade` all.
 set -euo pipefail

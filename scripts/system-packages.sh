@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need from outside Python, where it is missing: a browser with fonts, which looks at the
-# MLflow table and the report as a person does, the Fashion-MNIST images, and PostgreSQL.
+# Installs what the tests need from outside Python, if missing: a browser with fonts, in which tests look at the MLflow
+# table and the report as a person would, the Fashion-MNIST images, and PostgreSQL.
 set -euo pipefail
 
 missing=()
@@ -29,5 +29,5 @@ install() {
 }
 
 echo "Installing ${missing[*]} ..."
-# A fresh machine has no package lists yet, an old one outdated lists: both show as a failed install.
+# A new machine has no package lists yet, and an old one outdated lists; both show as a failed install.
 install || { "${as_root[@]}" apt-get update && install; } || fail "apt-get could not install them (see above)"

@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
-# The services of a team on this machine (docs/team.md): PostgreSQL, and on it a Prefect server and an MLflow server;
-# and an S3 server for a trial. `start` leaves them running, `stop` ends them, `status` says what runs.
+# The services of a team on this machine (docs/team.md): PostgreSQL, a Prefect server and an MLflow server that use
+# it, and an S3 server for a trial. `start` leaves them running, `stop` ends them, `status` says which run.
 #
-# Variables that it heeds:
-#   MEMNAS_TEAM_FOLDER         where all of it lies (store/team)
-#   MEMNAS_TEAM_ADDRESS        the one address that the Prefect, MLflow and S3 servers listen on (127.0.0.1)
+# Environment variables, with their defaults:
+#   MEMNAS_TEAM_FOLDER         folder for all data of the services (store/team)
+#   MEMNAS_TEAM_ADDRESS        the address that the Prefect, MLflow and S3 servers listen on (127.0.0.1)
 #   MEMNAS_TEAM_PREFECT_PORT   (4200)
 #   MEMNAS_TEAM_MLFLOW_PORT    (5000)
 #   MEMNAS_TEAM_S3_PORT        (9000)
 #   MEMNAS_TEAM_POSTGRES_PORT  (5442, always on 127.0.0.1)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/environment.sh
+. scripts/environment.sh
+# shellcheck source=scripts/services.sh
+. scripts/services.sh
 
 bin=$PWD/.venv/bin
 folder=$(realpath -m "${MEMNAS_TEAM_FOLDER:-store/team}")
+state=$folder # pid files and logs
 address=${MEMNAS_TEAM_ADDRESS:-127.0.0.1}
 prefect_port=${MEMNAS_TEAM_PREFECT_PORT:-4200}
 mlflow_port=${MEMNAS_TEAM_MLFLOW_PORT:-5000}
@@ -29,15 +34,15 @@ fail() {
     exit 1
 }
 
-# as_owner COMMAND...: as the user that PostgreSQL runs as, which must not be root; from where that user may be, and
-# without the lock.
+# as_owner COMMAND...: runs a command as PostgreSQL's user, which must not be root, from a folder that this user may
+# enter, and without the lock.
 as_owner() (
     cd "$folder/postgres"
     exec 9>&-
     if [ "$(id -u)" -eq 0 ]; then exec runuser -u postgres -- "$@"; else exec "$@"; fi
 )
 
-# Debian keeps the server's programs off the path.
+# Debian does not put the server's programs on the path.
 tools() {
     local found
     found=$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1) || found=$(command -v initdb) ||
@@ -45,7 +50,7 @@ tools() {
     dirname "$found"
 }
 
-# running NAME: whether the process of NAME's pid file lives and is ours (pids are used again).
+# running NAME: whether the process of NAME's pid file lives and is ours (the system reuses pids).
 running() {
     [ -s "$folder/$1.pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(<"$folder/$1.pid")/cmdline" | grep -q "$1"
 }
@@ -54,7 +59,7 @@ postgres_running() {
     [ -d "$data" ] && as_owner "$pg/pg_ctl" status -D "$data" >/dev/null
 }
 
-# answers URL: whether a server says that it is well.
+# answers URL: whether a server reports that it is healthy.
 answers() {
     "$bin/python" - "$1" 2>/dev/null <<'PYTHON'
 import sys
@@ -66,7 +71,7 @@ with opener.open(sys.argv[1], timeout=5) as answer:
 PYTHON
 }
 
-# free_port ADDRESS PORT VARIABLE
+# free_port ADDRESS PORT VARIABLE: checks that a port is free; VARIABLE names the service in MEMNAS_TEAM_VARIABLE_PORT.
 free_port() {
     ! (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null ||
         fail "port $2 of $1 is taken by something else; free it, or choose another: MEMNAS_TEAM_$3_PORT=PORT"
@@ -79,31 +84,7 @@ check_ports() {
     running moto || free_port "$address" "$s3_port" S3
 }
 
-# launch NAME COMMAND...: in a process group of its own, so that Ctrl-C here does not reach it and that `stop` ends
-# its children too.
-launch() {
-    local name=$1
-    shift
-    set -m
-    nohup "$@" </dev/null >"$folder/$name.log" 2>&1 9>&- &
-    echo $! >"$folder/$name.pid"
-    set +m
-}
-
-# await NAME URL: until it answers; shows the log when it ends before that.
-await() {
-    local deadline=$((SECONDS + 180))
-    until answers "$2"; do
-        # Not `running`: in its first moments the process is a copy of this script.
-        if ! kill -0 "$(<"$folder/$1.pid")" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
-            tail -n 15 "$folder/$1.log" >&2
-            fail "$1 did not start; its log is $folder/$1.log"
-        fi
-        sleep 0.3
-    done
-}
-
-# whole FILE: write standard input to a file, as a whole.
+# whole FILE: writes standard input to a file atomically.
 whole() {
     cat >"$1.new"
     mv "$1.new" "$1"
@@ -113,7 +94,7 @@ secret() {
     "$bin/python" -c 'import secrets; print(secrets.token_hex(24))'
 }
 
-# A folder's first start decides its passwords.
+# The first start with a folder draws its passwords; later starts read them.
 read_passwords() {
     [ -s "$folder/passwords.env" ] || whole "$folder/passwords.env" <<TEXT
 postgres_password=$(secret)
@@ -155,7 +136,7 @@ $(database mlflow "$mlflow_database_password")
 SQL
 }
 
-# database NAME PASSWORD: SQL that makes a database and its owner of the same name, where they are missing.
+# database NAME PASSWORD: prints SQL that creates a database and its owner of the same name, if missing.
 database() {
     cat <<SQL
 SELECT 'CREATE ROLE $1 LOGIN PASSWORD ''$2''' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$1') \gexec
@@ -166,13 +147,13 @@ SQL
 
 start_servers() {
     if ! running prefect; then
-        # In the environment, since everybody on the machine sees command lines.
+        # Passwords go through the environment, as everybody on the machine can see command lines.
         PREFECT_HOME=$folder/prefect PREFECT_SERVER_API_AUTH_STRING=$prefect_login \
             PREFECT_API_DATABASE_CONNECTION_URL=postgresql+asyncpg://prefect:$prefect_database_password@127.0.0.1:$postgres_port/prefect \
             launch prefect "$bin/prefect" server start --host "$address" --port "$prefect_port"
     fi
     if ! running mlflow; then
-        # Its job runners would be eight more processes, and there are no jobs here.
+        # MLflow's job runners would be eight more processes, and there are no jobs here.
         MLFLOW_BACKEND_STORE_URI=postgresql://mlflow:$mlflow_database_password@127.0.0.1:$postgres_port/mlflow \
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
             launch mlflow "$bin/mlflow" server --host "$address" --port "$mlflow_port" --workers 2 \
@@ -180,11 +161,11 @@ start_servers() {
     fi
     if ! running moto; then
         launch moto "$bin/moto_server" --host "$address" --port "$s3_port"
-        await moto "$s3/moto-api/data.json"
+        await moto "" answers "$s3/moto-api/data.json"
         "$bin/python" scripts/trial_s3.py "$s3" memnas | whole "$folder/s3.env" || fail "the S3 server gave no keys"
     fi
-    await prefect "$prefect/health"
-    await mlflow "$mlflow/health"
+    await prefect "" answers "$prefect/health"
+    await mlflow "" answers "$mlflow/health"
 }
 
 start() {
@@ -193,7 +174,7 @@ start() {
     check_ports
     mkdir -p "$folder"
     chmod 711 "$folder" # PostgreSQL's user goes through it
-    umask 077           # the rest, with its passwords, is for its owner
+    umask 077           # only the owner may read the rest, which holds passwords
     hold_lock
     trap 'code=$?; trap - EXIT; [ "$code" -eq 0 ] || { stop >&2 || true; }; exit "$code"' EXIT
     trap 'exit 130' INT TERM
@@ -222,7 +203,7 @@ hold_lock() {
     flock -n 9 || fail "$folder: another scripts/team.sh is at work there; wait for it"
 }
 
-# end NAME: ends a process group, by force when it is still there after 20 seconds.
+# end NAME: ends a process group, by force if it is still there after 20 seconds.
 end() {
     local group i
     if running "$1"; then
@@ -238,7 +219,7 @@ end() {
     rm -f "$folder/$1.pid"
 }
 
-# Prefect and MLflow first: they still write.
+# Prefect and MLflow end first, as they still write to the others.
 stop() {
     local name
     for name in prefect mlflow moto; do end "$name"; done

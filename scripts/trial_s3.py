@@ -1,8 +1,8 @@
-"""Make a bucket on a moto server that was just started, and a key without which nobody reaches it.
+"""Create a bucket on a newly started moto server, and a key that every client needs from then on.
 
 usage: trial_s3.py URL BUCKET
 
-Prints what a client needs, as lines of an environment file.
+Prints the variables that a client needs, as lines of an environment file.
 """
 
 import json
@@ -13,7 +13,7 @@ import boto3
 
 
 def main(url: str, bucket: str) -> None:
-    """Make the bucket and the key, and have the server ask for a key from now on."""
+    """Create the bucket and the key, and make the server require a key from now on."""
     anybody = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
     boto3.client("s3", endpoint_url=url, **anybody).create_bucket(Bucket=bucket)
     iam = boto3.client("iam", endpoint_url=url, **anybody)

@@ -1,7 +1,7 @@
-"""What a person sees while a search runs.
+"""The terminal output of a running search.
 
-A bar for the search, the round and each training, and a line for each candidate that finishes.
-On a terminal the bars move; into a file or a pipe only the lines go.
+It has a bar for the search, the round and each training, and a line for each candidate that finishes.
+On a terminal the bars move; a file or a pipe gets only the lines.
 """
 
 import threading
@@ -11,16 +11,28 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from memnas_core.errors import OutputError
+from memnas_core.files.printable import printable_lines
 from memnas_core.pictures.values import shown_bytes, shown_seconds
-from memnas_core.records import RoundSummary
-from memnas_core.training import TrainingProgress
+from memnas_core.records.rounds import RoundSummary
+from memnas_core.records.trainings import TrainingProgress
+
+
+class _Terminal(Console):
+    """A console that is not silently left when the reader of its pipe has ended."""
+
+    def on_broken_pipe(self) -> None:
+        raise OutputError(
+            "nobody reads the output any more, so the search ends; nothing finished is lost: go on with --resume, and "
+            "send the output to a file"
+        )
 
 
 class Display:
     """Bars and lines on one console. Safe to call from several threads."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(soft_wrap=True, highlight=False)
+        self._console = console or _Terminal(soft_wrap=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -50,7 +62,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self._console.print(line, markup=False, emoji=False)
+        self._console.print(printable_lines(line), markup=False, emoji=False)
 
     def begin_search(self, rounds: int, done: int) -> None:
         """Show the bar of the whole search."""
@@ -63,7 +75,7 @@ class Display:
         self._round = self._progress.add_task(f"round {number}", total=chosen, note=f"best {chosen} of {candidates}")
 
     def begin_rung(self, rung: int, running: int) -> None:
-        """Say how many candidates go on to a further rung of their training, counted from 0."""
+        """Print how many candidates go on to a further rung, numbered from 0."""
         with self._lock:
             self._finished, self._of = 0, running
         if self._round is not None:
@@ -71,7 +83,7 @@ class Display:
         self.say(f"  {running} go on to rung {rung + 1}")
 
     def training(self, arch_id: str, progress: TrainingProgress | None) -> None:
-        """Show or move the bar of one training."""
+        """Show or update the bar of one training."""
         with self._lock:
             if arch_id not in self._trainings:
                 self._trainings[arch_id] = self._progress.add_task(f"  {arch_id[:8]}", total=1.0, note="waiting")
@@ -91,10 +103,10 @@ class Display:
                 self._progress.advance(self._round)
             self._finished += 1
             place = f"{self._finished}/{self._of}"
-            self.say(f"  {place:>7}  {arch_id[:8]}  {line}")  # under the lock, or 8/8 may come before 7/8
+            self.say(f"  {place:>7}  {arch_id[:8]}  {line}")  # under the lock, so that 8/8 cannot come before 7/8
 
     def end_round(self, summary: RoundSummary) -> None:
-        """Remove a round's bar, move the search's, and print what the round chose."""
+        """Remove a round's bar, advance the search's, and print the round's result."""
         if self._round is not None:
             self._progress.remove_task(self._round)
             self._round = None

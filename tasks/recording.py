@@ -1,5 +1,6 @@
-"""What a search tells the person at the terminal and MLflow, and when."""
+"""What a search reports to the terminal and to MLflow."""
 
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,143 +8,155 @@ from pathlib import Path
 
 import numpy as np
 
-from memnas_core.architecture import Architecture
-from memnas_core.architecture_json import from_json
-from memnas_core.choice import best_row
-from memnas_core.contenders import Contender
-from memnas_core.network_files import network_files
+from memnas_core.data.description import input_facts
 from memnas_core.pictures.values import shown_bytes, shown_seconds
-from memnas_core.records import CandidateRow
-from memnas_core.result_folder import Chosen
-from memnas_core.trainer import load_network
-from memnas_core.training_records import TrainingRecord, trained_weights
-from tasks.remote import CONFIG, name_remote
-from tasks.session import Search
+from memnas_core.prediction.image_network import ImageNetwork
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.records.trainings import TrainingRecord
+from memnas_core.results.class_words import CLASSES_FILE, class_figures, measure_words
+from memnas_core.results.folder import Chosen
+from memnas_core.results.network_files import network_files
+from memnas_core.search.candidates import RankedCandidate
+from memnas_core.search.choice import best_row
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.architecture_json import from_json
+from memnas_core.training.record import trained_weights
+from memnas_core.training.worker import load_network
+from tasks.session import RecordedSearch, Session
 from tasks.tracking.candidate_log import CandidateLog
+from tasks.versioning.remote import CONFIG, name_remote
 
 
-def show_candidate(search: Search, contender: Contender, record: TrainingRecord) -> None:
+def show_candidate(session: Session, ranked: RankedCandidate, record: TrainingRecord) -> None:
     """Print the line of a candidate that has finished."""
     result = (
-        f"accuracy {record.validation_accuracy:.4f}"
+        f"{measure_words(session.settings.objective.accuracy)} {record.validation_accuracy:.4f}"
         if record.validation_accuracy is not None
         else f"{record.status}: {record.message}"
     )
-    activations = contender.memory.activation_bytes(search.settings.objective.activation_convention)
-    search.display.training_done(
+    activations = ranked.memory.activation_bytes(session.settings.objective.activation_convention)
+    session.display.training_done(
         record.arch_id,
-        f"{result}  weights {shown_bytes(contender.memory.param_bytes)}  activations {shown_bytes(activations)}  "
-        f"{shown_seconds(record.seconds)}  {contender.candidate.move}",
+        f"{result}  weights {shown_bytes(ranked.memory.param_bytes)}  activations {shown_bytes(activations)}  "
+        f"{shown_seconds(record.seconds)}  {ranked.candidate.words}",
     )
 
 
-def log_candidate(search: Search, contender: Contender, record: TrainingRecord) -> None:
-    """Put a candidate whose training has ended into MLflow, with its picture and lifetime plot."""
-    candidate, memory, objective = contender.candidate, contender.memory, search.settings.objective
-    with _files(search, candidate.architecture) as folder:
+def log_candidate(session: RecordedSearch, ranked: RankedCandidate, record: TrainingRecord, move: str) -> None:
+    """Log a candidate whose training has ended to MLflow, with its picture and lifetime plot.
+
+    Args:
+        session: The search.
+        ranked: The candidate.
+        record: Record of all its rungs.
+        move: What was done to its base, in words.
+    """
+    candidate, memory, objective = ranked.candidate, ranked.memory, session.settings.objective
+    with _files(session, candidate.architecture) as folder:
         log = CandidateLog(
             arch_id=candidate.arch_id,
             name=candidate.arch_id[:8],
             round=candidate.round,
             parent_id=candidate.parent_id or "",
-            move=candidate.move,
+            move=move,
             status=record.status,
-            param_bytes=memory.param_bytes,
-            paper_bytes=memory.paper_bytes,
-            sequential_bytes=memory.sequential_bytes,
-            minimum_bytes=memory.minimum_bytes,
-            arena_bytes=memory.arena_bytes,
+            memory=memory,
             peak_bytes=memory.activation_bytes(objective.activation_convention),
-            predicted_rank=contender.predicted_rank,
-            predicted_score=contender.predicted_score,
-            predicted_accuracy=contender.predicted_accuracy,
+            predicted_rank=ranked.predicted_rank,
+            predicted_score=ranked.predicted_score,
+            predicted_accuracy=ranked.predicted_accuracy,
             accuracy=record.validation_accuracy,
+            training_started=record.started,
             training_seconds=record.seconds,
             images_seen=record.images_seen,
             history=record.history,
             artifacts=folder,
         )
-        round_run = search.tracker.start_round(search.run, candidate.round)
-        search.candidate_runs[candidate.arch_id] = search.tracker.log_candidate(round_run, log)
+        round_run = session.tracker.start_round(session.run, candidate.round)
+        session.candidate_runs[candidate.arch_id] = session.tracker.log_candidate(round_run, log)
 
 
-def log_round(search: Search, number: int, rows: Sequence[CandidateRow]) -> None:
-    """Add what re-ranking found to MLflow."""
-    tracker = search.tracker
-    round_run = tracker.start_round(search.run, number)
+def log_round(session: RecordedSearch, number: int, rows: Sequence[CandidateRow]) -> None:
+    """Log the scores and ranks after re-ranking, and the winner's figures, to MLflow."""
+    tracker = session.tracker
+    round_run = tracker.start_round(session.run, number)
     for row in rows:
         if row.measured_score is not None and row.measured_rank is not None:
-            tracker.update_scores(search.candidate_runs[row.arch_id], row.measured_score, row.measured_rank)
-    won = search.base.performance
+            tracker.update_scores(session.candidate_runs[row.arch_id], row.measured_score, row.measured_rank)
+    won = session.state.base.performance
     figures = {"accuracy": won.accuracy, "param_bytes": won.param_bytes, "peak_bytes": won.activation_bytes}
     tracker.log_figures(round_run, {"round": number, **figures, "candidates": len(rows)})
 
 
-def log_winner(search: Search, number: int) -> None:
+def log_winner(session: RecordedSearch, number: int) -> None:
     """Register the network of a round's winner, once, and end the round's run in MLflow."""
-    tracker = search.tracker
-    round_run = tracker.start_round(search.run, number)
-    for row in search.rows:
+    tracker = session.tracker
+    round_run = tracker.start_round(session.run, number)
+    for row in session.state.rows:
         if row.round == number and row.is_winner and row.training_key:
-            training = search.folder.trainings / row.training_key
+            training = session.folder.trainings / row.training_key
             candidate_run = tracker.candidate_run(round_run, row.arch_id)
-            version = _register(search, round_run, candidate_run, row, training)
-            if best_row(search.rows, search.settings.objective).arch_id == row.arch_id:
-                tracker.set_best(search.model, version)
+            version = _register(session, round_run, candidate_run, row, training)
+            if best_row(session.state.rows, session.settings.objective, session.state.guessing).arch_id == row.arch_id:
+                tracker.set_best(session.model, version)
     tracker.end(round_run, "FINISHED")
 
 
-def log_chosen(search: Search, row: CandidateRow, chosen: Chosen, training: Path) -> None:
-    """Register the network that the search hands over as the best, with its test accuracy."""
-    version = _register(search, search.run, search.run, row, training)
-    search.tracker.set_best(search.model, version)
-    search.tracker.log_figures(
-        search.run,
+def log_chosen(session: RecordedSearch, row: CandidateRow, chosen: Chosen, training: Path) -> None:
+    """Register the chosen network as the best, and log its test accuracy and its results by class."""
+    version = _register(session, session.run, session.run, row, training)
+    session.tracker.set_best(session.model, version)
+    session.tracker.log_figures(
+        session.run,
         {
             "test_accuracy": chosen.test_accuracy,
+            **(class_figures(chosen.test_counts) if chosen.test_counts is not None else {}),
             "accuracy": chosen.validation_accuracy,
-            "param_bytes": row.param_bytes,
-            "rounds": len(search.rounds) - 1,
-            "images_seen": search.images_seen,
+            "param_bytes": row.memory.param_bytes,
+            "rounds": len(session.state.rounds) - 1,
+            "images_seen": session.state.images_seen,
         },
     )
+    session.tracker.log_file(session.run, session.folder.chosen / CLASSES_FILE, "")
 
 
-def publish_versions(search: Search, paths: Sequence[Path]) -> None:
-    """Put a small DVC repository into the search's run, from which others pull the versions that the remote has."""
-    versions, folder = search.versions, search.folder
+def publish_versions(session: Session, paths: Sequence[Path]) -> None:
+    """Log a small DVC repository to the search's run, with which others pull versions from the remote."""
+    versions, folder = session.versions, session.folder
     assert versions.remote is not None, "only what was copied to a remote is published"
     files = [versions.root / ".dvcignore", *folder.beginning, *(path.with_name(f"{path.name}.dvc") for path in paths)]
     with tempfile.TemporaryDirectory(prefix="memnas-") as name:
         config = Path(name) / "config"
         config.write_text(CONFIG, encoding="utf-8")
         name_remote(config, versions.remote)
-        search.tracker.log_file(search.run, config, "store/.dvc")
+        session.tracker.log_file(session.run, config, "store/.dvc")
     for path in files:
         place = path.resolve().relative_to(versions.root).parent
-        search.tracker.log_file(search.run, path, str("store" / place))
+        session.tracker.log_file(session.run, path, str("store" / place))
 
 
-def _register(search: Search, round_run: str, candidate_run: str, row: CandidateRow, training: Path) -> str:
+def _register(session: RecordedSearch, round_run: str, candidate_run: str, row: CandidateRow, training: Path) -> str:
     architecture = from_json(row.architecture)
     weights = trained_weights(training)
-    network = load_network(architecture, weights, search.info)
-    example = np.zeros((2, *search.info.shape), dtype=np.float32)
-    with _files(search, architecture) as folder:
-        return search.tracker.log_winner(
+    network = ImageNetwork(load_network(architecture, weights, session.info), session.info)
+    channels, height, width = session.info.shape
+    example = np.zeros((2, height, width, channels), dtype=np.uint8)
+    with _files(session, architecture) as folder:
+        return session.tracker.log_winner(
             round_run,
             candidate_run,
             network,
             example,
-            search.model,
+            json.dumps({"classes": session.info.classes, "input": input_facts(session.info)}, indent=2),
+            session.model,
             [*sorted(folder.iterdir()), weights],
         )
 
 
 @contextmanager
-def _files(search: Search, architecture: Architecture) -> Iterator[Path]:
-    """Give a folder with the files that describe a network, for as long as the block runs."""
-    texts = network_files(architecture, search.input_shape, search.classes, search.settings.objective)
+def _files(session: RecordedSearch, architecture: Architecture) -> Iterator[Path]:
+    """Provide a temporary folder with the files that describe a network."""
+    texts = network_files(architecture, session.state.workload, session.settings.objective)
     with tempfile.TemporaryDirectory(prefix="memnas-") as name:
         folder = Path(name)
         for file, text in texts.items():

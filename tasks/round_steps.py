@@ -7,170 +7,143 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from memnas_core import search as steps
-from memnas_core.contenders import Contender, Generation, Ranking
-from memnas_core.controller import Controller, examples_for
+from memnas_core.controller.interface import Controller
 from memnas_core.data import open_checked
-from memnas_core.front_search import rank_for_front
-from memnas_core.jobs import TrainingJob, candidate_seed
-from memnas_core.records import CandidateRow, RoundSummary, Status
-from memnas_core.result_checks import remove_damaged_rounds
-from memnas_core.round_summary import summarise
-from memnas_core.trainer import read_progress, run
-from memnas_core.training_records import TrainingRecord, finished, lost, write_record
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.records.plausible import implausible
+from memnas_core.records.rounds import RoundSummary
+from memnas_core.records.trainings import Status, TrainingRecord
+from memnas_core.results.checks import remove_damaged_rounds
+from memnas_core.search import steps
+from memnas_core.search.candidates import Generation, RankedCandidate, Ranking
+from memnas_core.training.job import TrainingJob
+from memnas_core.training.record import finished, lost, write_record
+from memnas_core.training.worker import read_progress, run
+from tasks.missing_records import MissingRecords
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
-from tasks.session import Search
-from tasks.watch import LimitError
-from tasks.workers import WorkerLostError
+from tasks.session import Session
+from tasks.workers.processes import WorkerLostError
+from tasks.workers.watch import LimitError
 
 TRAINING_ATTEMPTS = 2
 
 
 class RoundRows:
-    """A re-ranked round's table. A plain class for the reason that `memnas_core.search.Ranking` is one."""
+    """The table of a re-ranked round; a plain class for the same reason as `memnas_core.search.candidates.Ranking`."""
 
-    def __init__(self, rows: tuple[CandidateRow, ...]) -> None:
+    def __init__(self, rows: Sequence[CandidateRow]) -> None:
         self.rows = rows
 
 
 @task(cache_policy=NO_CACHE)
-def generate(search: Search, number: int) -> Generation:
-    """Grow and trim the bases, measure every candidate, and keep those within the budget."""
-    settings = search.settings
-    if settings.search.aim == "front":
-        generation = search.neighbourhoods.generate(search.bases, number, search.known)
-    else:
-        base = search.base.architecture
-        generation = steps.generate_round(
-            base, number, search.input_shape, search.classes, settings.objective, search.known, settings.search
-        )
+def generate(session: Session, number: int) -> Generation:
+    """Make and measure the round's candidates, and keep those within the budget."""
+    generation = steps.generate(session.state, number)
     if generation.over_budget:
         more = f"; {generation.trimmed_on} were trimmed on until they fitted" if generation.trimmed_on else ""
-        search.display.say(f"round {number}: {generation.over_budget} networks are beyond the budget{more}.")
+        session.display.say(f"round {number}: {generation.over_budget} networks are beyond the budget{more}.")
     return generation
 
 
 @task(cache_policy=NO_CACHE)
-def rank(search: Search, generation: Generation, number: int) -> Ranking:
-    """Order the candidates by what the controller predicts of them."""
-    settings, front = search.settings, search.front
-    seed = candidate_seed(settings.search.seed, number, search.base.arch_id)
-    if front is None:
-        return steps.rank_round(generation, search.controller, search.base, settings.objective, seed)
-    return rank_for_front(
-        generation, search.controller, search.bases, front, settings.objective, settings.search.top_k, seed
-    )
+def rank(session: Session, generation: Generation, number: int) -> Ranking:
+    """Order the candidates by expected value."""
+    return steps.rank(session.state, generation, number)
 
 
-@task(cache_policy=NO_CACHE, retries=TRAINING_ATTEMPTS - 1, task_run_name="train-{contender.candidate.arch_id}")
-def train(search: Search, contender: Contender, images: int | None, before: TrainingRecord | None) -> TrainingRecord:
+@task(cache_policy=NO_CACHE, retries=TRAINING_ATTEMPTS - 1, task_run_name="train-{ranked.candidate.arch_id}")
+def train(
+    session: Session, ranked: RankedCandidate, images: int | None, before: TrainingRecord | None
+) -> TrainingRecord:
     """Train one rung of a candidate in a worker process, unless it was finished before."""
-    job = search.candidate_job(contender.candidate, images, before)
+    job = session.state.candidate_job(ranked.candidate, images, before)
     record = finished(job)
-    if record is None:
+    if record is None or implausible(record):
         started = time.time()
         try:
-            record = run_training(search, job)
+            record = run_training(session, job)
         except WorkerLostError as error:
             if task_run.run_count < TRAINING_ATTEMPTS:
                 raise
-            # An image file that becomes shorter kills who has it mapped: not the candidate's fault.
-            open_checked(search.dataset)
+            # An image file that becomes shorter kills workers that map it, which is no fault of the candidate.
+            open_checked(session.dataset)
             record = lost(job, started, str(error))
             write_record(job, record)
-    show_candidate(search, contender, record)
+    show_candidate(session, ranked, record)
     return record
 
 
 @task(cache_policy=NO_CACHE)
 def select(
-    search: Search, contenders: Sequence[Contender], records: Sequence[TrainingRecord], number: int
-) -> list[Contender]:
+    session: Session, candidates: Sequence[RankedCandidate], records: Sequence[TrainingRecord]
+) -> list[RankedCandidate]:
     """Return the candidates of a rung that go on to the next."""
-    settings, by_id = search.settings, {record.arch_id: record for record in records}
-    base = search.base if number > 0 else None
-    return steps.promising(contenders, by_id, base, settings.objective, search.front, settings.search.keep)
+    return steps.select(session.state, candidates, records)
 
 
 @task(cache_policy=NO_CACHE)
-def log(search: Search, contender: Contender, record: TrainingRecord) -> None:
-    """Put a candidate that trains no further into MLflow."""
-    log_candidate(search, contender, record)
+def log(session: Session, ranked: RankedCandidate, record: TrainingRecord) -> None:
+    """Log a candidate that trains no further to MLflow."""
+    log_candidate(session, ranked, record, ranked.candidate.words)
 
 
 @task(cache_policy=NO_CACHE)
-def rerank(search: Search, ranking: Ranking, records: Sequence[TrainingRecord], number: int) -> RoundRows:
+def rerank(session: Session, ranking: Ranking, records: Sequence[TrainingRecord]) -> RoundRows:
     """Score the trained candidates with their measured accuracy, the best first."""
-    base = search.base if number > 0 else None
-    by_id = {record.arch_id: record for record in records}
-    return RoundRows(steps.rerank(ranking, by_id, base, search.settings.objective, search.front))
+    return RoundRows(steps.rerank(session.state, ranking, records))
 
 
 @task(cache_policy=NO_CACHE)
-def update_controller(search: Search) -> Controller | None:
-    """Train the controller on all candidates seen so far, relative to the next round's base; None: rank at random."""
-    settings = search.settings
-    # One network says nothing about others.
-    if settings.search.selection == "random" or len(search.trained) < 2:
-        return None
-    examples = examples_for(
-        settings.controller.target, search.trained, search.base.performance, settings.objective.accuracy_weight
-    )
-    return Controller.train(settings.controller, examples, settings.search.seed)
+def update_controller(session: Session) -> Controller | None:
+    """Return a controller trained on all results so far, or None without one."""
+    return steps.update_controller(session.state)
 
 
 @task(cache_policy=NO_CACHE)
-def record(
-    search: Search,
-    number: int,
-    ranking: Ranking,
-    reranked: RoundRows,
-    records: Sequence[TrainingRecord],
-) -> RoundSummary:
-    """Put the round into MLflow, its table and weights on disk, and those under DVC."""
-    rows = reranked.rows
-    log_round(search, number, rows)
-    summary = summarise(
-        number, search.base_before, search.base, ranking.counts, rows, records, search.mark, time.time()
-    )
-    trainings = {row.arch_id: search.folder.trainings / row.training_key for row in rows if row.training_key}
-    search.folder.write_round(summary, rows, trainings)
-    search.folder.write_tables([*search.rounds, summary], search.rows)
-    search.keep_version(search.folder.round_folder(number))
-    return summary
+def record(session: Session, summary: RoundSummary, reranked: RoundRows) -> None:
+    """Log the round to MLflow, write its table and weights to disk, and put those under DVC."""
+    rows, folder, number = reranked.rows, session.folder, summary.round
+    log_round(session, number, rows)
+    trainings = {row.arch_id: folder.trainings / row.training_key for row in rows if row.training_key}
+    folder.write_round(summary, rows, trainings)
+    folder.write_tables([*session.state.rounds, summary], session.state.rows)
+    session.keep_version(folder.round_folder(number))
 
 
 @task(cache_policy=NO_CACHE)
-def register_winner(search: Search, number: int) -> None:
+def register_winner(session: Session, number: int) -> None:
     """Put the network of a finished round's winner into the model registry."""
-    log_winner(search, number)
+    log_winner(session, number)
 
 
 @task(cache_policy=NO_CACHE)
-def load_finished_rounds(search: Search) -> None:
-    """Take the rounds that an earlier process has finished into the state of the search, up to a damaged one."""
-    if (removed := remove_damaged_rounds(search.folder)) is not None:
+def load_finished_rounds(session: Session) -> None:
+    """Load the rounds that an earlier process has finished into the search's state, up to a damaged one."""
+    folder, state = session.folder, session.state
+    if (removed := remove_damaged_rounds(folder)) is not None:
         number, error = removed
-        search.display.say(f"{error}. Round {number} and those after it are made again from their trainings.")
-    for summary, rows in search.folder.rounds():
-        search.accept(rows)
-        search.close_round(summary)
-        search.keep_version(search.folder.round_folder(summary.round))  # it may have died just before this
-    if search.rounds:
-        search.display.say(f"Going on after round {search.rounds[-1].round}.")
-        search.controller = update_controller.fn(search)
+        session.display.say(f"{error}. Round {number} and those after it are made again from their trainings.")
+    missing = MissingRecords(session)
+    for summary, rows in folder.rounds():
+        missing.accept(summary, rows)
+        session.keep_version(folder.round_folder(summary.round))  # the earlier process may have died just before this
+    if missing.candidates:
+        session.display.say(f"MLflow lacked {missing.candidates} finished candidates; they are logged again.")
+    if state.rounds:
+        session.display.say(f"Going on after round {state.rounds[-1].round}.")
+        state.controller = steps.update_controller(state)
 
 
-def run_training(search: Search, job: TrainingJob) -> TrainingRecord:
-    """Train in a worker process while the display follows; what exceeds its limits is recorded as failed.
+def run_training(session: Session, job: TrainingJob) -> TrainingRecord:
+    """Train in a worker process and show its progress; a training beyond its limits is recorded as failed.
 
     Raises:
         WorkerLostError: The worker died.
     """
-    show = search.display.training
+    show = session.display.training
     show(job.arch_id, None)
     try:
-        return search.workers.run(
+        return session.workers.run(
             run,
             job,
             limits=job.limits,

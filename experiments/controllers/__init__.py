@@ -1,1 +1,1 @@
-"""The controller study of Table 3: protocol, baselines, the runs, and what is made of them."""
+"""The controller study of Table 3: protocol, baselines, runs, and the tables and pictures made from the runs."""

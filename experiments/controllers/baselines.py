@@ -1,7 +1,7 @@
-"""Predictors from well-kept libraries, each fitted to its best with what a search has at that moment.
+"""Predictors from well-kept libraries, each tuned as well as the data that a search has at that moment allow.
 
-Boosted trees choose their size and their number by cross-validation on the candidates that are learned from, in four
-folds, among `GRID`. The Gaussian process fits its length scale and its noise by maximum likelihood.
+Boosted trees choose their size and number by four-fold cross-validation on the candidates that are learned from,
+among `GRID`. The Gaussian process fits its length scale and its noise by maximum likelihood.
 """
 
 import warnings
@@ -21,21 +21,22 @@ from experiments.controllers.features import FlatEncoding, structural_features
 from experiments.controllers.protocol import Array, Known
 
 Predict = Callable[[Sequence[Known]], Array]
-"""Returns a predicted target a candidate; shape (n,)."""
+"""Returns the predicted target of each candidate; shape (n,)."""
 
 GRID = ({"num_leaves": 4, "min_child_samples": 5}, {"num_leaves": 12, "min_child_samples": 10})
 MOST_TREES = 300
 FOLDS = 4
 GRADES = 31
-"""Relevance grades of the ranking objective; LightGBM takes whole numbers, and their squares cost memory."""
+"""Number of relevance grades of the ranking objective; LightGBM needs whole numbers, and its memory grows with their
+square."""
 
 LOWEST_TARGET = 3.0
-"""Robust standard deviations below the median at which targets are cut off, as the SCC's are: networks that stayed at
-chance would be all that a squared error learns."""
+"""Robust standard deviations below the median at which targets are cut off, as for the SCC. Otherwise networks that
+stayed at chance would dominate the squared error."""
 
 
 def parameters_alone(train: Sequence[Known], targets: Array, seed: int) -> Predict:
-    """Fit a straight line through the targets over the logarithm of parameter bytes."""
+    """Fit a straight line to the targets over the logarithm of parameter bytes."""
     del seed  # nothing is drawn
 
     def rows(candidates: Sequence[Known]) -> Array:
@@ -54,7 +55,7 @@ def gaussian_process(train: Sequence[Known], targets: Array, seed: int) -> Predi
         smooth + linear + WhiteKernel(0.3, (1e-4, 1e2)), normalize_y=True, random_state=seed
     )
     with warnings.catch_warnings():
-        # A part that the data do not want reaches the bound that stands for none.
+        # If the data do not support a part of the kernel, its parameter reaches its bound, which switches the part off.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = make_pipeline(StandardScaler(), process).fit(rows, _clipped(targets))
     return lambda candidates: np.asarray(model.predict(structural_features(candidates)))
@@ -67,21 +68,21 @@ def boosting_structural(train: Sequence[Known], targets: Array, seed: int) -> Pr
 
 
 def boosting_flat(train: Sequence[Known], targets: Array, seed: int) -> Predict:
-    """Boost trees on the controllers' own tokens side by side."""
+    """Boost trees on the controllers' own tokens, laid side by side."""
     encode = FlatEncoding(train)
     booster = _boosted(encode(train), _clipped(targets), seed, ranking=False)
     return lambda candidates: np.asarray(booster.predict(encode(candidates)))
 
 
 def boosting_ranking(train: Sequence[Known], targets: Array, seed: int) -> Predict:
-    """Boost trees on the structural features with LambdaRank; what it predicts has an order and no unit."""
+    """Boost trees on the structural features with LambdaRank; its predictions have an order but no unit."""
     grades = np.floor(np.argsort(np.argsort(targets)) * GRADES / len(targets))
     booster = _boosted(structural_features(train), grades, seed, ranking=True)
     return lambda candidates: np.asarray(booster.predict(structural_features(candidates)))
 
 
 def _boosted(rows: Array, targets: Array, seed: int, *, ranking: bool) -> lightgbm.Booster:
-    """Return trees on all rows, with the settings and the number of trees that the folds choose."""
+    """Return trees fitted to all rows, with the settings and the number of trees that cross-validation chooses."""
     common: dict[str, object] = {
         "objective": "lambdarank" if ranking else "regression",
         "metric": "ndcg" if ranking else "l2",

@@ -1,32 +1,32 @@
-"""Architectures as fixed rows of numbers, for predictors that read no sequences."""
+"""Architectures as rows of numbers of fixed length, for predictors that cannot read sequences."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from experiments.controllers.protocol import Array, Known
-from memnas_core.encoding import TokenLayout, cell_major, layout_of
-from memnas_core.facts import whole_facts
+from memnas_core.controller.encoding import TokenLayout, cell_major, layout_of
+from memnas_core.controller.features import whole_features
 
 
 def structural_features(candidates: Sequence[Known]) -> Array:
-    """Return known facts of each candidate, the same that the SCC may read; shape (n, features).
+    """Return known facts of each candidate, the same that the SCC can read; shape (n, features).
 
     They are the facts of each block, their sums over the blocks, and the logarithms of parameter bytes and of the
     peaks under the three conventions.
     """
-    return np.stack([whole_facts(candidate.architecture, candidate.memory) for candidate in candidates])
+    return np.stack([whole_features(candidate.architecture, candidate.memory) for candidate in candidates])
 
 
 class FlatEncoding:
-    """The controllers' own tokens side by side, each cell at a fixed place, zeros where there is no cell."""
+    """The controllers' own tokens side by side, with a fixed place for each cell, and zeros where there is no cell."""
 
     def __init__(self, candidates: Sequence[Known]) -> None:
         """Lay out rows for the candidates that are learned from; cells and inputs beyond theirs are cut off."""
         self._layout = layout_of([candidate.architecture for candidate in candidates])
 
     def __call__(self, candidates: Sequence[Known]) -> Array:
-        """Return a row a candidate, shape (n, blocks * cells * token bits)."""
+        """Return one row for each candidate; shape (n, blocks * cells * token bits)."""
         wide = TokenLayout(
             max(self._layout.inputs, layout_of([candidate.architecture for candidate in candidates]).inputs),
             self._layout.blocks,

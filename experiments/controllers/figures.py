@@ -1,10 +1,11 @@
-"""The pictures of Table 3: Kendall's tau of every controller, and how it grows with what is learned from."""
+"""The pictures of Table 3: Kendall's tau of every controller, and how it grows with the number of candidates."""
 
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from experiments.controllers.learners import DEFAULT, PAPERS_SCC
 from experiments.controllers.table import CurveRow, TableRow
 from memnas_core.pictures.canvas import add_key, inner_axes, picture
 from memnas_core.pictures.look import ACCENT, BLUE, CHART_WIDTH, SOFT
@@ -12,6 +13,7 @@ from memnas_core.pictures.look import ACCENT, BLUE, CHART_WIDTH, SOFT
 ROW_HEIGHT = 0.2  # inches
 NAMES_WIDTH = 3.05
 PANELS = (("random", 1.0), ("rounds", 1.0), ("random", 0.5), ("rounds", 0.5))
+MARKED = (DEFAULT, PAPERS_SCC)
 WITH_MEMORY = ", accuracy + exact memory"
 TITLES = {"random": "random split", "rounds": "next round"}
 
@@ -32,7 +34,7 @@ def table_svg(rows: Sequence[TableRow]) -> str:
             }
             for place, name in enumerate(order):
                 row = found[name]
-                color = ACCENT if "SCC" in name else BLUE
+                color = ACCENT if name in MARKED else BLUE
                 axes.plot([row.tau_low, row.tau_high], [place, place], color=color, lw=1.2)
                 axes.plot([row.tau], [place], color=color, marker="o", ms=4, ls="none")
             ceiling = next(iter(found.values())).ceiling
@@ -47,7 +49,7 @@ def table_svg(rows: Sequence[TableRow]) -> str:
             axes.set_xlabel("Kendall's tau")
             axes.grid(axis="both")
         key = [
-            Line2D([], [], color=ACCENT, marker="o", ms=4, label="SCC, with 95 % interval"),
+            Line2D([], [], color=ACCENT, marker="o", ms=4, label="the default and the paper's SCC, with 95 % interval"),
             Line2D([], [], color=BLUE, marker="o", ms=4, label="others"),
             Line2D([], [], color=SOFT, ls="--", label="noise ceiling: training again"),
         ]
@@ -57,9 +59,9 @@ def table_svg(rows: Sequence[TableRow]) -> str:
 
 
 def curve_svg(rows: Sequence[CurveRow]) -> str:
-    """Return tau over the candidates that are learned from, lambda = 1, the SCCs and the best others in colour."""
+    """Return tau over the number of candidates learned from at lambda = 1; two controllers are marked."""
     chosen = [row for row in rows if row.accuracy_weight == 1.0]
-    # At lambda = 1 both targets are the same for a controller, so that one line stands for both.
+    # At lambda = 1 both targets of a controller coincide, so one line stands for both.
     names = [
         name
         for name in dict.fromkeys(row.controller for row in chosen)
@@ -75,13 +77,13 @@ def curve_svg(rows: Sequence[CurveRow]) -> str:
             points = sorted(
                 (row.train_n, row.tau, row.tau_low, row.tau_high) for row in chosen if row.controller == name
             )
-            is_scc = "SCC" in name
-            style = styles[counts[is_scc] % len(styles)]
-            marker = "os^Dvx"[counts[is_scc] // len(styles)]
-            counts[is_scc] += 1
-            color = ACCENT if is_scc else BLUE
+            is_marked = name in MARKED
+            style = styles[counts[is_marked] % len(styles)]
+            marker = "os^Dvx"[counts[is_marked] // len(styles)]
+            counts[is_marked] += 1
+            color = ACCENT if is_marked else BLUE
             sizes = [point[0] for point in points]
-            if is_scc:
+            if is_marked:
                 axes.fill_between(sizes, [p[2] for p in points], [p[3] for p in points], color=color, alpha=0.1, lw=0)
             (line,) = axes.plot(sizes, [p[1] for p in points], color=color, ls=style, marker=marker, ms=3.5, lw=1.3)
             line.set_label(name)

@@ -1,17 +1,15 @@
-"""How well a ranking agrees with the second half of the trainings: figures of one run, and intervals.
-
-Intervals are over candidates and seeds.
+"""How well a ranking agrees with the second half of the trainings: the figures of each run, and their intervals.
 
     symbol  meaning                                                    shape
     m       candidates that are ranked                                 scalar
-    true    y'' of each                                                (m,)
-    ranks   place of each in the predicted order, 1 is best; ties have (m,)
-            their mean
+    true    y'' of each candidate                                      (m,)
+    ranks   place of each candidate in the predicted order, 1 is best; (m,)
+            ties have their mean
     R       replicates of the bootstrap                                scalar
 
-Intervals are the percentiles 2.5 and 97.5 of a bootstrap over seeds (with them: the draw of the split, and the
-controller's own chance) and over the candidates that are ranked. Controllers are resampled alike, so that their
-differences have intervals too.
+Intervals are the percentiles 2.5 and 97.5 of a bootstrap over seeds (and thereby over the draw of the split and the
+controller's own chance) and over the ranked candidates. All controllers are resampled alike, so that their differences
+have intervals too.
 """
 
 from collections.abc import Sequence
@@ -22,7 +20,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from experiments.controllers.protocol import Array, Indices
-from memnas_core.ranking import average_precision, kendall_tau, ndcg
+from memnas_core.controller.rank_metrics import average_precision, kendall_tau, ndcg
 
 REPLICATES = 500
 INTERVAL = (2.5, 97.5)
@@ -30,11 +28,11 @@ INTERVAL = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """One ranking and what is true.
+    """One ranking and the measured values that it is judged against.
 
     Attributes:
-        true: y''; shape (m,).
-        ranks: Places in the predicted order; shape (m,).
+        true: y'' of each candidate; shape (m,).
+        ranks: Place of each candidate in the predicted order; shape (m,).
     """
 
     true: Array
@@ -60,10 +58,10 @@ def tau_within(true: Array, predicted: Array, groups: Indices) -> float:
 
 
 def bootstrap_tau(runs: Sequence[Sequence[Judged]]) -> tuple[float, Array]:
-    """Return the mean tau over all runs, and that of each replicate, shape (R,).
+    """Return the mean tau over all runs, and the mean of each replicate, shape (R,).
 
     Args:
-        runs: For each seed its rankings (one for each round in split `rounds`), every seed as many.
+        runs: Rankings by seed (one for each round in split `rounds`); every seed has equally many.
     """
     value = float(np.mean([kendall_tau(judged.true, -judged.ranks) for of_seed in runs for judged in of_seed]))
     means = np.empty((len(runs), REPLICATES))
@@ -75,11 +73,11 @@ def bootstrap_tau(runs: Sequence[Sequence[Judged]]) -> tuple[float, Array]:
 def bootstrap_at_k(
     runs: Sequence[Sequence[Judged]], cutoffs: Sequence[int]
 ) -> list[tuple[tuple[float, Array], tuple[float, Array]]]:
-    """Return for each k AP@k and NDCG@k, each as the mean over all runs and that of each replicate, shape (R,).
+    """Return AP@k and NDCG@k for each k, both as the mean over all runs and the mean of each replicate, shape (R,).
 
     Args:
-        runs: As for `bootstrap_tau`.
-        cutoffs: The paper's k, several.
+        runs: Rankings by seed, as for `bootstrap_tau`.
+        cutoffs: The values of the paper's k.
     """
     flat = [judged for of_seed in runs for judged in of_seed]
     means = np.empty((len(cutoffs), 2, len(runs), REPLICATES))
@@ -94,7 +92,7 @@ def bootstrap_at_k(
 
 
 def interval(value: float, replicates: Array) -> Interval:
-    """Return a figure with the interval of its replicates."""
+    """Return a figure with the interval given by its replicates."""
     low, high = np.percentile(replicates, INTERVAL)
     return Interval(value, float(low), float(high))
 
@@ -120,7 +118,7 @@ def _times_drawn(candidates: int, number: int) -> Array:
 
 
 def _tau_replicates(judged: Judged, number: int) -> Array:
-    """Return tau-b of resampled candidates. One that is drawn twice ties with itself in both orders."""
+    """Return tau-b of resampled candidates; a candidate that is drawn twice ties with itself in both orders."""
     weights = _times_drawn(len(judged.true), number)
     left = np.sign(judged.true[:, None] - judged.true[None, :])
     right = np.sign(judged.ranks[None, :] - judged.ranks[:, None])
@@ -133,7 +131,7 @@ def _tau_replicates(judged: Judged, number: int) -> Array:
 
 
 def _at_k_replicates(judged: Judged, cutoffs: Sequence[int], number: int) -> Array:
-    """Return AP@k and NDCG@k of resampled candidates, ties in the prediction in random order; shape (ks, 2, R)."""
+    """Return AP@k and NDCG@k of resampled candidates; ties in the prediction are broken at random; shape (ks, 2, R)."""
     m = len(judged.true)
     order = np.lexsort((np.random.default_rng(number).random(m), judged.ranks))
     place = np.empty(m, dtype=np.int64)

@@ -1,20 +1,17 @@
-"""What the results page says under Table 3, computed from the measured figures."""
+"""The results page's notes on Table 3, computed from the measured figures."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from experiments.controllers.learners import DEFAULT, PAPERS_SCC, SINGLE_RNN
 from experiments.controllers.protocol import ACCURACY_WEIGHTS, load_benchmark
 from experiments.controllers.study import read_runs
 from experiments.controllers.table import Lead, Runs, TableRow, leads, read_table3
 from experiments.plan import load_plan
 
-PAPERS_SCC = "SCC (paper: metric)"
-"""The row that is the paper's own controller."""
-
 RANDOM = "random order"
-SCC = "SCC"
 SPLITS = {"random": "the random split", "rounds": "the next round"}
 
 
@@ -33,40 +30,52 @@ def notes(rows: Sequence[TableRow], runs: Runs) -> tuple[str, ...]:
     """Return one sentence for each thing that a reader of the table should know.
 
     Args:
-        rows: Table 3.
-        runs: What it was made from.
+        rows: Rows of Table 3.
+        runs: Runs that the table was made from.
     """
-    return (_whole(rows), *_winners(rows, runs), *_by_chance(rows), _protocol(rows))
+    return (*_whole(rows), *_winners(rows, runs), _papers_own(runs), *_by_chance(rows), _protocol(rows))
 
 
-def _whole(rows: Sequence[TableRow]) -> str:
-    """Say who is first over all rows, and how near to the ceiling."""
-    mean = {name: np.mean([row.tau for row in rows if row.controller == name]) for name in _names(rows)}
-    first, second = sorted(mean, key=lambda name: -mean[name])[:2]
-    ceiling = np.mean([row.ceiling for row in rows])
-    return (
-        f"Over both splits and both lambdas {first} ranks best with a mean tau of {mean[first]:.3f}, "
-        f"{mean[first] / ceiling:.2f} of the noise ceiling's {ceiling:.3f}; next is {second} with {mean[second]:.3f}."
-    )
+def _whole(rows: Sequence[TableRow]) -> Iterator[str]:
+    """Yield for each lambda who is first over both splits, and how near to the ceiling."""
+    for accuracy_weight in ACCURACY_WEIGHTS:
+        here = [row for row in rows if row.accuracy_weight == accuracy_weight]
+        mean = {name: np.mean([row.tau for row in here if row.controller == name]) for name in _names(here)}
+        first, second = sorted(mean, key=lambda name: -mean[name])[:2]
+        ceiling = np.mean([row.ceiling for row in here])
+        yield (
+            f"λ = {accuracy_weight:g}, over both splits: {first} ranks best with a mean tau of {mean[first]:.3f}, "
+            f"{mean[first] / ceiling:.2f} of {ceiling:.3f}, on which two halves of the trainings agree; next is "
+            f"{second} with {mean[second]:.3f}."
+        )
 
 
 def _winners(rows: Sequence[TableRow], runs: Runs) -> Iterator[str]:
-    """Say for each split and lambda who wins and whether the lead is more than chance."""
+    """Yield for each split and lambda how the default stands to the best other, and whether that is chance."""
     for accuracy_weight in ACCURACY_WEIGHTS:
         for split, words in SPLITS.items():
             here = {row.controller: row for row in rows if (row.split, row.accuracy_weight) == (split, accuracy_weight)}
-            scc = max((row for row in here.values() if SCC in row.controller), key=lambda row: row.tau)
-            other = max((row for row in here.values() if SCC not in row.controller), key=lambda row: row.tau)
+            own = here[DEFAULT]
+            other = max((row for row in here.values() if row is not own), key=lambda row: row.tau)
             (lead,) = (
                 lead
-                for lead in leads(runs, scc.controller, [other.controller])
+                for lead in leads(runs, DEFAULT, [other.controller])
                 if (lead.split, lead.accuracy_weight) == (split, accuracy_weight)
             )
             yield (
-                f"λ = {accuracy_weight:g}, {words}: {scc.controller} reaches tau {scc.tau:.3f} "
-                f"[{scc.tau_low:.3f}, {scc.tau_high:.3f}] with a ceiling of {scc.ceiling:.3f}; the best other is "
+                f"λ = {accuracy_weight:g}, {words}: {DEFAULT} reaches tau {own.tau:.3f} "
+                f"[{own.tau_low:.3f}, {own.tau_high:.3f}] with a ceiling of {own.ceiling:.3f}; the best other is "
                 f"{other.controller} with {other.tau:.3f}, {_difference(lead)}."
             )
+
+
+def _papers_own(runs: Runs) -> str:
+    """Return how the paper's SCC stands to a single recurrent network."""
+    found = "; ".join(
+        f"λ = {lead.accuracy_weight:g}, {SPLITS[lead.split]}: {_difference(lead)}"
+        for lead in leads(runs, PAPERS_SCC, [SINGLE_RNN])
+    )
+    return f"The paper's own controller, {PAPERS_SCC}, against {SINGLE_RNN}, in tau. {found}."
 
 
 def _difference(lead: Lead) -> str:
@@ -75,7 +84,7 @@ def _difference(lead: Lead) -> str:
 
 
 def _by_chance(rows: Sequence[TableRow]) -> Iterator[str]:
-    """Say what a random order scores, which is what AP and NDCG have to be compared with."""
+    """Yield what a random order scores, which AP and NDCG have to be compared with."""
     for split, words in SPLITS.items():
         here = [row for row in rows if (row.controller, row.split) == (RANDOM, split) and row.accuracy_weight == 1.0]
         if here:

@@ -1,23 +1,23 @@
-"""The protocol of Table 3: what is learned, what is ranked, and against what.
+"""The protocol of Table 3: what controllers learn from, what they rank, and how they are judged.
 
     symbol   here                meaning                                            shape
-    n        candidates          all whose trainings succeeded, without the seed    scalar
-    a', a''  first, second       mean accuracy of either half of the trainings      (n,)
-    y', y''  first_y, second_y   Eq. 4 of either, relative to the seed network      (n,)
+    n        candidates          all with successful trainings, without the seed    scalar
+    a', a''  first, second       mean accuracy of each half of the trainings        (n,)
+    y', y''  first_y, second_y   Eq. 4 of each half, relative to the seed network   (n,)
     lambda   accuracy_weight     0.5 as in the paper; 1 for accuracy alone          scalar
 
-- Candidates are ranked by Eq. 4 relative to one base for all, the seed network, so that values of different rounds
-  compare. At lambda = 0.5 memory decides nearly all of the order, and memory is known before training. At lambda = 1
-  only the accuracy is left, which is not.
+- Candidates are ranked by Eq. 4 relative to one common base, the seed network, so that values of different rounds can
+  be compared. At lambda = 0.5 memory decides nearly all of the order, and memory is known before training. At
+  lambda = 1 only the accuracy counts, which is not known.
 - The trainings of a candidate, with independent seeds, are divided in halves: of four, the first two and the last two.
   A controller learns from the mean of the first half and is judged against that of the second. The noise ceiling is
-  Kendall's tau between the two on the same candidates: what training them all again would reach as a prediction. A
-  perfect predictor of the *expected* accuracy could exceed it, as only one of the two rankings would be noisy.
+  Kendall's tau between the two halves on the same candidates: the score of a prediction made by training them all
+  again. A perfect predictor of the *expected* accuracy could exceed it, as only one of the two rankings would be noisy.
 - Split `random`: a third of the candidates, drawn anew with each seed, is ranked; the others are learned from.
-- Split `rounds`: from all candidates of rounds up to r the controller ranks those of round r + 1, for each r; figures
-  are means over r. That is what a search asks. Only the controllers' own seeds differ here.
-- Learning curve: the ranked third of split `random`, with only the first so many of the candidates to learn from.
-- The tau within bases compares only candidates that were made from the same base: what one round of a search asks.
+- Split `rounds`: the controller learns from all candidates of rounds up to r and ranks those of round r + 1, for each
+  r, as in a search; figures are means over r. Only the controllers' own seeds differ here.
+- Learning curve: the same ranked third as in split `random`, but only the first candidates of the rest to learn from.
+- The tau within bases compares only candidates that were made from the same base, as a round of a search does.
 
 Source: section 4.5 and Table 3, which state neither the candidates, nor n, nor the formula of AP.
 """
@@ -31,18 +31,18 @@ import numpy.typing as npt
 
 from experiments.candidates import TABLE, TrainedCandidate, read_table
 from experiments.plan import PLAN_FILE
-from memnas_core.architecture import Architecture
-from memnas_core.architecture_json import from_json
-from memnas_core.config import ActivationConvention
 from memnas_core.errors import RecordError
-from memnas_core.measure import MemoryFigures
-from memnas_core.metric import Performance, score
+from memnas_core.memory.figures import PeakFigures
+from memnas_core.objective.score import Performance, score
+from memnas_core.settings.kinds import ActivationConvention
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.architecture_json import from_json
 
 ACCURACY_WEIGHTS = (0.5, 1.0)
 CUTOFFS = (50, 100)  # the paper's k
 SEEDS = (0, 1, 2, 3, 4)
-CURVE_SIZES = (25, 50, 100, 200)  # and all that split `random` leaves
-TESTED_SHARE = 3  # one in so many is ranked
+CURVE_SIZES = (25, 50, 100, 200)  # and all the candidates that split `random` leaves
+TESTED_SHARE = 3  # one candidate in so many is ranked
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -53,7 +53,7 @@ class Known:
     """What is known of a candidate before training."""
 
     architecture: Architecture
-    memory: MemoryFigures
+    memory: PeakFigures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +61,17 @@ class Benchmark:
     """The trained candidates as arrays.
 
     Attributes:
-        arch_ids: Of the candidates; n.
-        known: Their architectures and memory; n.
-        rounds: Round of each; shape (n,).
-        bases: Number of the base that each was made from; the first network of a lineage has its own; shape (n,).
-        trainings: Of each candidate, in both halves together.
+        arch_ids: Ids of the n candidates.
+        known: Architectures and memory of the n candidates.
+        rounds: Round of each candidate; shape (n,).
+        bases: Number of the base that each candidate was made from; first networks of lineages have their own; shape
+            (n,).
+        trainings: Number of trainings of each candidate, in both halves together.
         first: Mean accuracy of the first half of the trainings; shape (n,).
         second: Mean accuracy of the second half; shape (n,).
-        seed_network: The seed network's memory.
-        seed_accuracies: Its mean accuracy in the first and in the second half.
-        convention: The activation peak that enters Eq. 4.
+        seed_network: Memory of the seed network.
+        seed_accuracies: Mean accuracy of the seed network in the first and in the second half.
+        convention: The convention whose activation peak enters Eq. 4.
     """
 
     arch_ids: tuple[str, ...]
@@ -80,7 +81,7 @@ class Benchmark:
     trainings: int
     first: Array
     second: Array
-    seed_network: MemoryFigures
+    seed_network: PeakFigures
     seed_accuracies: tuple[float, float]
     convention: ActivationConvention
 
@@ -88,10 +89,10 @@ class Benchmark:
         """Return Eq. 4 of candidates relative to the seed network, their memory terms exact.
 
         Args:
-            indices: The candidates; m of them.
-            accuracies: Measured or predicted; shape (m,).
+            indices: Indices of the m candidates.
+            accuracies: Measured or predicted accuracies; shape (m,).
             accuracy_weight: The paper's lambda.
-            half: 0 or 1: which half of the seed network's trainings it is relative to.
+            half: Half of the seed network's trainings that the result is relative to, 0 or 1.
         """
         base = Performance(
             self.seed_accuracies[half],
@@ -125,7 +126,7 @@ class Split:
 
     Attributes:
         name: `random` or `rounds`.
-        seed: Of the draw, and of the controller.
+        seed: Seed of the draw and of the controller.
         last_round: The last round that is learned from; 0 for split `random`.
         train: Indices of the candidates to learn from, in random order.
         test: Indices of the candidates to rank, ascending.
@@ -139,7 +140,7 @@ class Split:
 
 
 def load_benchmark(convention: ActivationConvention, path: Path = TABLE) -> Benchmark:
-    """Read the trained candidates; those of which a training failed are left out.
+    """Read the trained candidates, leaving out those of which a training failed.
 
     Raises:
         RecordError: The table cannot be read, lacks the seed network, or its candidates were not trained twice.
@@ -151,7 +152,7 @@ def benchmark_of(rows: Sequence[TrainedCandidate], convention: ActivationConvent
     """Return rows of the table as arrays.
 
     Raises:
-        RecordError: As `load_benchmark`.
+        RecordError: As for `load_benchmark`.
     """
     trainings = min((len(row.accuracies) for row in rows), default=0) // 2 * 2
     complete = [row for row in rows if trainings and None not in row.accuracies[:trainings]]
@@ -164,28 +165,28 @@ def benchmark_of(rows: Sequence[TrainedCandidate], convention: ActivationConvent
         )
     accuracies = np.array([row.accuracies[:trainings] for row in (*seeds, *candidates)], dtype=np.float64)
     halves = accuracies.reshape(len(accuracies), 2, trainings // 2).mean(axis=2)
-    # The first network of a lineage was made from none: it is a group of its own.
+    # The first network of a lineage has no base, so it forms a group of its own.
     _, bases = np.unique([row.parent_id or row.arch_id for row in candidates], return_inverse=True)
     (seed,) = seeds
     return Benchmark(
         arch_ids=tuple(row.arch_id for row in candidates),
-        known=tuple(Known(from_json(row.architecture), _memory(row)) for row in candidates),
+        known=tuple(Known(from_json(row.architecture), row.memory) for row in candidates),
         rounds=np.array([row.round for row in candidates], dtype=np.int64),
         bases=bases.astype(np.int64),
         trainings=trainings,
         first=halves[1:, 0],
         second=halves[1:, 1],
-        seed_network=_memory(seed),
+        seed_network=seed.memory,
         seed_accuracies=(float(halves[0, 0]), float(halves[0, 1])),
         convention=convention,
     )
 
 
 def check_cutoffs(benchmark: Benchmark) -> None:
-    """Refuse a benchmark whose rounds are too small for the smallest k that is judged.
+    """Check that no round is too small for the smallest k that is judged.
 
     Raises:
-        RecordError: A round that is ranked has fewer candidates.
+        RecordError: A round that is to be ranked has fewer candidates than that.
     """
     for number in range(2, int(benchmark.rounds.max()) + 1):
         ranked = int((benchmark.rounds == number).sum())
@@ -207,7 +208,3 @@ def splits(benchmark: Benchmark, seeds: Sequence[int] = SEEDS) -> Iterator[Split
             earlier = np.flatnonzero(benchmark.rounds <= last)
             train = np.random.default_rng((seed, last)).permutation(earlier)
             yield Split("rounds", seed, last, train, np.flatnonzero(benchmark.rounds == last + 1))
-
-
-def _memory(row: TrainedCandidate) -> MemoryFigures:
-    return MemoryFigures(row.param_bytes, row.paper_bytes, row.sequential_bytes, row.minimum_bytes)

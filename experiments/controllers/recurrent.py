@@ -1,16 +1,16 @@
 """The conventional controllers of Table 3: a GRU of one or two layers that scores each candidate alone.
 
-They read the same tokens as the SCC, in the same order, with layers of the same sizes, and are trained the same way:
-Adam on the squared error, swapped branches, targets that are standardised and cut off.
+They read the same tokens as the SCC in the same order, have layers of the same sizes, and are trained in the same way:
+Adam on the squared error, swapped branches, standardised and clipped targets.
 
-Source: section 4.5, after section 3.3 for the sizes.
+Source: section 4.5; sizes as in section 3.3.
 """
 
 from functools import partial
 
 from torch import Tensor, nn
 
-from memnas_core.controller_paper import EncoderNetwork
+from memnas_core.controller.scc import EncoderNetwork
 
 
 class RecurrentNetwork(EncoderNetwork):
@@ -21,7 +21,7 @@ class RecurrentNetwork(EncoderNetwork):
         self.head = nn.Linear(hidden_size, 1)
 
     def scores(self, features: Tensor) -> Tensor:
-        """Return the scores of candidates, each from its own feature alone."""
+        """Return the scores of candidates, each computed from its own features alone."""
         scores: Tensor = self.head(features)
         return scores.squeeze(-1)
 

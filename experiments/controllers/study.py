@@ -1,7 +1,7 @@
-"""The runs of the controller study: every learner on every split, finished ones kept, and one row a run.
+"""The runs of the controller study: every learner on every split, finished runs kept, and one row for each run.
 
 A run is fitted and timed once and kept in the store under a key of all that decides it, so that an interrupted study
-goes on where it was. What was predicted is kept as places in the order: all figures of Table 3 depend on nothing else.
+continues. Predictions are kept as places in the order, since all figures of Table 3 depend only on these.
 """
 
 import hashlib
@@ -32,12 +32,13 @@ from experiments.controllers.protocol import (
     load_benchmark,
     splits,
 )
-from memnas_core.config import ActivationConvention, ControllerSettings
+from memnas_core.controller.rank_metrics import average_precision, kendall_tau, ndcg
 from memnas_core.environment import machine
-from memnas_core.ranking import average_precision, kendall_tau, ndcg
-from memnas_core.storage import write_text
-from memnas_core.tables import read_parquet, write_parquet
-from tasks.workers import Workers
+from memnas_core.files.parquet import read_parquet, write_parquet
+from memnas_core.files.writing import write_text
+from memnas_core.settings.kinds import ActivationConvention
+from memnas_core.settings.schema import ControllerSettings
+from tasks.workers.processes import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,9 +47,10 @@ class Fitting:
 
     Attributes:
         learner: Key of `LEARNERS`.
-        accuracy_weight: Learns Eq. 4 with this lambda; 1 stands for the accuracy itself, of which it is a multiple.
-        split: What is learned from and what is ranked.
-        train_n: How many of the split's candidates are learned from, the first so many.
+        accuracy_weight: Lambda of the Eq. 4 that is learned; 1 stands for the accuracy itself, of which Eq. 4 is then a
+            multiple.
+        split: Which candidates are learned from and which are ranked.
+        train_n: Number of the split's candidates that are learned from, taken from the start.
     """
 
     learner: str
@@ -59,13 +61,13 @@ class Fitting:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What a learner predicted.
+    """The predictions of a learner.
 
     Attributes:
         predicted: Accuracy or Eq. 4, whichever was learned, of each candidate of the split's `test`.
-        training_seconds: Time to learn.
-        ranking_seconds: Time to predict.
-        machine: Where.
+        training_seconds: Time to learn, in seconds.
+        ranking_seconds: Time to predict, in seconds.
+        machine: Machine that the times were measured on.
     """
 
     predicted: tuple[float, ...]
@@ -76,25 +78,25 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class ControllerRun:
-    """A row of `controllers.parquet`: one controller on one split, with one lambda.
+    """A row of `controllers.parquet`: one controller on one split with one lambda.
 
     Attributes:
-        controller: Its name in Table 3.
+        controller: Name of the controller in Table 3.
         split: `random` or `rounds`.
-        seed: Of the split and of the controller.
+        seed: Seed of the split and of the controller.
         last_round: Last round that was learned from; 0 for split `random`.
         accuracy_weight: The paper's lambda.
-        train_n: Candidates learned from.
-        n: Candidates ranked.
-        tau: Kendall's tau between predicted order and y''.
+        train_n: Number of candidates learned from.
+        n: Number of candidates ranked.
+        tau: Kendall's tau between the predicted order and y''.
         ceiling: Kendall's tau between y' and y''.
-        tau_within_bases: The same two over pairs of candidates of one base only.
-        ceiling_within_bases: See there.
-        ap: AP@k for each k of `CUTOFFS`, as far as n reaches.
-        ndcg: NDCG@k likewise.
-        training_seconds: Time to learn.
-        ranking_seconds: Time to rank n candidates.
-        machine: Where that was.
+        tau_within_bases: Kendall's tau between the predicted order and y'', over pairs of candidates of one base.
+        ceiling_within_bases: Kendall's tau between y' and y'', over the same pairs.
+        ap: AP@k for each k of `CUTOFFS` that is not larger than n.
+        ndcg: NDCG@k for the same k.
+        training_seconds: Time to learn, in seconds.
+        ranking_seconds: Time to rank n candidates, in seconds.
+        machine: Machine that the times were measured on.
         predicted_ranks: Place of each ranked candidate in the predicted order, in the order of arch_ids.
     """
 
@@ -127,17 +129,17 @@ def run_study(
     contestants: Sequence[Contestant] = CONTESTANTS,
     seeds: Sequence[int] = SEEDS,
 ) -> tuple[ControllerRun, ...]:
-    """Fit what has not been fitted, and return a row for each contestant, split, size and lambda.
+    """Fit the runs that are not yet fitted, and return a row for each contestant, split, size and lambda.
 
     Args:
         table: The trained candidates.
-        settings: Of the controllers.
-        convention: The activation peak of Eq. 4.
+        settings: Settings of the controllers.
+        convention: The convention whose activation peak enters Eq. 4.
         store: Folder for finished fittings.
-        workers: Where they run.
-        progress: Shows how far it is.
+        workers: Workers that run the fittings.
+        progress: Receives a bar.
         contestants: The rows of Table 3.
-        seeds: Of the splits.
+        seeds: Seeds of the splits.
     """
     benchmark = load_benchmark(convention, table)
     wanted = [*_wanted(benchmark, contestants, seeds)]
@@ -149,7 +151,7 @@ def run_study(
     bar = progress.add_task("fittings", total=len(paths))
     missing = [path for path in paths if not path.exists()]
     progress.advance(bar, len(paths) - len(missing))
-    Random(0).shuffle(missing)  # cheap and dear ones mixed, so that the time left can be told
+    Random(0).shuffle(missing)  # mixes cheap and costly ones, so that the time left can be estimated
     with ThreadPoolExecutor(workers.count) as threads:
         running = [threads.submit(workers.run, fit, table, settings, convention, paths[path], path) for path in missing]
         for done in as_completed(running):
@@ -165,7 +167,7 @@ def run_study(
 def fit(
     table: Path, settings: ControllerSettings, convention: ActivationConvention, fitting: Fitting, path: Path
 ) -> None:
-    """Run one fitting and keep it; called in a worker process."""
+    """Run one fitting and store it; called in a worker process."""
     benchmark = _benchmark(table, table.stat().st_mtime_ns, convention)
     train = fitting.split.train[: fitting.train_n]
     targets = (
@@ -184,7 +186,7 @@ def fit(
 
 
 def write_runs(path: Path, runs: Sequence[ControllerRun]) -> None:
-    """Write `controllers.parquet` as a whole.
+    """Write `controllers.parquet` atomically.
 
     Raises:
         StorageError: The disk is full or the folder not writable.
@@ -196,13 +198,13 @@ def read_runs(path: Path) -> tuple[ControllerRun, ...]:
     """Read `controllers.parquet`.
 
     Raises:
-        RecordError: It is missing or damaged, or has other columns.
+        RecordError: The file is missing or damaged, or has other columns.
     """
     return read_parquet(path, ControllerRun, "the runs of the controller study", "make it with dvc repro table3")
 
 
 def judged(benchmark: Benchmark, run: ControllerRun, split: Split) -> Judged:
-    """Return the ranking of a run beside what is true."""
+    """Return the ranking of a run together with the measured values."""
     return Judged(benchmark.second_y(split.test, run.accuracy_weight), np.array(run.predicted_ranks, dtype=np.float64))
 
 
@@ -226,7 +228,7 @@ def _fitting(contestant: Contestant, accuracy_weight: float, split: Split, train
 
 
 def _path(store: Path, benchmark: Benchmark, settings: ControllerSettings, fitting: Fitting) -> Path:
-    """Return where a fitting is kept: a key of everything that decides it."""
+    """Return the path of a fitting; its name is a key of everything that decides the fitting."""
     train, test = fitting.split.train[: fitting.train_n], fitting.split.test
     deciding = [
         code_version("controllers"),
@@ -281,5 +283,5 @@ def _read(path: Path) -> Fitted:
 
 @lru_cache(maxsize=1)
 def _benchmark(table: Path, modified: int, convention: ActivationConvention) -> Benchmark:
-    del modified  # a table that was written again is read again
+    del modified  # part of the cache key: a table that was rewritten is read again
     return load_benchmark(convention, table)

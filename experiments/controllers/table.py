@@ -20,21 +20,21 @@ class TableRow:
     """A row of `table3.csv`; the columns are its fields, `accuracy_weight` printed as `lambda`.
 
     Attributes:
-        controller: Its name.
+        controller: Name of the controller.
         split: `random` or `rounds`.
         accuracy_weight: The paper's lambda.
-        train_n: Candidates learned from; in split `rounds` the mean over its rounds.
-        n: Candidates ranked.
+        train_n: Number of candidates learned from; in split `rounds` the mean over its rounds.
+        n: Number of candidates ranked.
         k: The paper's k.
-        ap: AP@k, mean over all runs; with its interval.
-        ndcg: NDCG@k, likewise.
-        tau: Kendall's tau, likewise.
+        ap: AP@k, mean over all runs, with its interval.
+        ndcg: NDCG@k, mean over all runs, with its interval.
+        tau: Kendall's tau, mean over all runs, with its interval.
         ceiling: Kendall's tau between the two halves of the trainings, mean over the same candidates.
-        tau_within_bases: Kendall's tau over pairs of candidates of one base.
-        ceiling_within_bases: The same between the two halves.
-        training_seconds: Mean time to learn.
-        ranking_seconds: Mean time to rank n candidates.
-        seeds: How many.
+        tau_within_bases: Kendall's tau over pairs of candidates with the same base.
+        ceiling_within_bases: Kendall's tau between the two halves of the trainings, over the same pairs.
+        training_seconds: Mean time to learn, in seconds.
+        ranking_seconds: Mean time to rank n candidates, in seconds.
+        seeds: Number of seeds.
     """
 
     controller: str
@@ -62,17 +62,17 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class CurveRow:
-    """A row of `table3_learning_curve.csv`, of split `random`.
+    """A row of `table3_learning_curve.csv`, for split `random`.
 
     Attributes:
-        controller: Its name.
+        controller: Name of the controller.
         accuracy_weight: The paper's lambda.
-        train_n: Candidates learned from.
-        n: Candidates ranked.
-        tau: Kendall's tau, mean over the seeds; with its interval.
+        train_n: Number of candidates learned from.
+        n: Number of candidates ranked.
+        tau: Kendall's tau, mean over the seeds, with its interval.
         ceiling: Kendall's tau between the two halves of the trainings.
-        training_seconds: Mean time to learn.
-        seeds: How many.
+        training_seconds: Mean time to learn, in seconds.
+        seeds: Number of seeds.
     """
 
     controller: str
@@ -89,7 +89,7 @@ class CurveRow:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How far a controller is before another one in Kendall's tau, on the same candidates and seeds."""
+    """The difference in Kendall's tau between a controller and another one, on the same candidates and seeds."""
 
     other: str
     split: str
@@ -120,7 +120,7 @@ class Runs:
         self.sizes = sorted({run.train_n for run in runs if run.split == "random"})
 
     def of(self, controller: str, split: str, accuracy_weight: float, train_n: int | None = None) -> "RunsOfRow":
-        """Return what a row is made of; `train_n` is the largest of split `random` unless it is given."""
+        """Return the runs behind a row; `train_n` defaults to the largest of split `random`."""
         wanted = train_n or self.most
         found = [
             run
@@ -141,7 +141,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunsOfRow:
-    """Runs that one row is the mean of, and their rankings by seed."""
+    """The runs that a row is the mean of, and their rankings by seed."""
 
     runs: tuple[ControllerRun, ...]
     rankings: Sequence[Sequence[Judged]]
@@ -152,13 +152,13 @@ class RunsOfRow:
 
 
 def table_rows(runs: Runs) -> Iterator[TableRow]:
-    """Yield the rows of Table 3: every controller has the same set of split, lambda and k."""
+    """Yield the rows of Table 3, the same combinations of split, lambda and k for every controller."""
     for controller, split, accuracy_weight in product(runs.controllers, ("random", "rounds"), runs.accuracy_weights):
         yield from rows_of(runs, controller, split, accuracy_weight)
 
 
 def rows_of(runs: Runs, controller: str, split: str, accuracy_weight: float) -> Iterator[TableRow]:
-    """Yield a controller's rows of one split and lambda, one for each k that n allows."""
+    """Yield a controller's rows for one split and lambda, one for each k that n allows."""
     found = runs.of(controller, split, accuracy_weight)
     tau = interval(*bootstrap_tau(found.rankings))
     n = min(run.n for run in found.runs)
@@ -210,7 +210,7 @@ def curve_rows(runs: Runs) -> Iterator[CurveRow]:
 
 
 def leads(runs: Runs, controller: str, others: Sequence[str]) -> Iterator[Lead]:
-    """Yield how far a controller is before each of some others, for each split and lambda."""
+    """Yield a controller's lead over each of some others, for each split and lambda."""
     for split, accuracy_weight in product(("random", "rounds"), runs.accuracy_weights):
         value, replicates = bootstrap_tau(runs.of(controller, split, accuracy_weight).rankings)
         for other in others:
@@ -220,7 +220,7 @@ def leads(runs: Runs, controller: str, others: Sequence[str]) -> Iterator[Lead]:
 
 
 def rounded(row: Row) -> Row:
-    """Return a row whose figures have four decimals, as they are printed."""
+    """Return a row whose figures are rounded to four decimals, as they are printed."""
     figures: dict[str, Any] = {name: round(value, 4) for name, value in asdict(row).items() if isinstance(value, float)}
     return replace(row, **figures)
 
@@ -229,7 +229,7 @@ def read_table3(path: Path) -> list[TableRow]:
     """Read `table3.csv`.
 
     Raises:
-        RecordError: It is missing, or has other columns.
+        RecordError: The file is missing, or has other columns.
     """
     kinds = get_type_hints(TableRow)
     try:

@@ -4,7 +4,7 @@
 """
 
 from memnas_core.data.dataset import Dataset, DatasetInfo, open_checked, open_dataset
-from memnas_core.data.prepare import check_image_size, check_source, prepare_dataset
+from memnas_core.data.prepare import check_image_size, check_varied, find_local, prepare_dataset
 from memnas_core.data.split_file import Split
 
 __all__ = [
@@ -12,7 +12,8 @@ __all__ = [
     "DatasetInfo",
     "Split",
     "check_image_size",
-    "check_source",
+    "check_varied",
+    "find_local",
     "open_checked",
     "open_dataset",
     "prepare_dataset",

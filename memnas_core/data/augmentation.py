@@ -6,22 +6,22 @@
 | p | `crop_padding`: zero pixels around an image before the random crop |
 | s | `cutout_size`: side of the square that is set to zero |
 
-Source: section 4.1: channel normalisation, central padding, random crop back, random horizontal flip, cutout,
-in this order. So padding happens *after* normalisation: its zeros, like those of cutout, are the colour of
+Source: section 4.1: channel normalisation, central padding, random crop to the old size, random horizontal flip,
+cutout, in this order. So padding happens *after* normalisation: its zeros, like those of cutout, are the colour of
 an average pixel, not black.
 """
 
 import torch
 from torch import Tensor
 
-from memnas_core.config import TrainingSettings
 from memnas_core.data.dataset import DatasetInfo
+from memnas_core.settings.schema import TrainingSettings
 
 
 class Augmentation:
-    """Turns batches of uint8 images into what a network trains on.
+    """Normalisation and augmentation of batches of uint8 images.
 
-    One gather moves every pixel (crop and flip are only another place to read from) and one mask sets
+    One gather moves every pixel (crop and flip only change the place to read from) and one mask sets
     padding and cutout to zero. Random numbers are drawn on the generator's own device, so that a CPU
     generator gives the same batches on CPU and CUDA.
     """
@@ -30,9 +30,9 @@ class Augmentation:
         """Take what is needed from the settings.
 
         Args:
-            info: Its `horizontal_flip` decides about mirroring, its mean and std about normalisation.
-            training: `crop_padding` and `cutout_size` are used.
-            device: Where batches are computed.
+            info: Facts about the data set; `horizontal_flip`, mean, std and shape are used.
+            training: Settings of the training; `crop_padding` and `cutout_size` are used.
+            device: Device on which batches are computed.
         """
         self._device = device
         self._padding = training.crop_padding
@@ -59,13 +59,13 @@ class Augmentation:
         return pixels.mul_(self._scale).add_(self._shift)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Normalise, pad and crop at random, mirror every other image, and cut out a square.
+        """Normalise, pad and crop at random, mirror each image with probability 1/2, and cut out a square.
 
-        A cutout's centre is any pixel of the image; what reaches over the border is clipped.
+        The centre of a cutout is a random pixel of the image; a part of it beyond the border is clipped.
 
         Args:
             images: uint8, shape (B, C, H, W), on any device.
-            generator: The only source of randomness.
+            generator: Only source of randomness.
 
         Returns:
             float32, shape (B, C, H, W), on this object's device, channels last in memory.

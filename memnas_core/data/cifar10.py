@@ -1,39 +1,39 @@
-"""CIFAR-10 by torchvision, which checks every file against its published MD5 sum."""
+"""CIFAR-10, read by torchvision, which checks every file against its published MD5 sum."""
 
 from pathlib import Path
 
 import numpy as np
 
-from memnas_core.config import DataSettings
 from memnas_core.data.download import downloading
 from memnas_core.data.resizing import read_resized
-from memnas_core.data.source import ImageArray, LabelArray, Origin, Pool, Source
+from memnas_core.data.source import DataSource, ImageArray, LabelArray, Origin, Pool, Source
+from memnas_core.settings.schema import DataSettings
 
 
 def find(settings: DataSettings, downloads: Path) -> Origin:
-    """Return CIFAR-10; its content is fixed by the MD5 sums, wherever it lies.
+    """Return CIFAR-10; the MD5 sums fix its content, wherever it lies.
 
     Args:
-        settings: `folder` is the parent of `cifar-10-batches-py`, or receives the download.
-        downloads: The same where no folder is set.
+        settings: Settings of the data; `folder` is the parent of `cifar-10-batches-py`, or receives the download.
+        downloads: Folder to use in place of `settings.folder` if that is None.
     """
     root = downloads if settings.folder is None else Path(settings.folder).expanduser()
     return Origin(fingerprint="cifar10", load=lambda side: _load(root, side))
 
 
 def _load(root: Path, side: int) -> Source:
-    from torchvision.datasets import CIFAR10  # takes seconds to import
+    from torchvision import datasets  # takes seconds to import
 
     by_hand = (
-        f"fetch {CIFAR10.url} elsewhere, unpack it into {root}, so that its files are unchanged in "
-        f"{CIFAR10.base_folder} there, and set data.folder to {root}"
+        f"fetch {datasets.CIFAR10.url} elsewhere, unpack it into {root}, so that its files are unchanged in "
+        f"{datasets.CIFAR10.base_folder} there, and set data.folder to {root}"
     )
     try:
-        train = CIFAR10(str(root), train=True)
+        train = datasets.CIFAR10(str(root), train=True)
     except RuntimeError:  # missing or damaged; the first try needs no lock file, as the folder may be read-only
         with downloading("CIFAR-10", root, by_hand):
-            train = CIFAR10(str(root), train=True, download=True)
-    test = CIFAR10(str(root), train=False)
+            train = datasets.CIFAR10(str(root), train=True, download=True)
+    test = datasets.CIFAR10(str(root), train=False)
     return Source(
         words="CIFAR-10 (Toronto), 32x32",
         classes=tuple(train.classes),
@@ -45,7 +45,11 @@ def _load(root: Path, side: int) -> Source:
 
 
 def _pool(data: ImageArray, targets: list[int], side: int) -> Pool:
-    """Make a pool of images (n, height, width, channels)."""
+    """Return a pool of images given in shape (n, height, width, channels)."""
     images: ImageArray = data.transpose(0, 3, 1, 2)
     labels: LabelArray = np.asarray(targets, dtype=np.int64)
     return Pool(labels, lambda indices: read_resized(images, indices, side))
+
+
+CIFAR10 = DataSource(own_side=32, is_mirrored=True, find=find, shown=(3, 10))
+"""Photographs allow mirroring."""

@@ -1,7 +1,7 @@
-"""A prepared data set: three mapped splits and a page of facts about them.
+"""A prepared data set: three memory-mapped splits and facts about them.
 
-A prepared folder holds `train.arrow`, `validation.arrow`, `test.arrow`, `dataset.json`, which has the digest of the
-three, and a checksum of `dataset.json`.
+A prepared folder holds `train.arrow`, `validation.arrow`, `test.arrow`, `dataset.json` with the digest of these three,
+and a checksum of `dataset.json`.
 """
 
 import hashlib
@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
-from memnas_core.checksums import SUMS_FILE, check_sums
-from memnas_core.config import PositiveFloat, PositiveInt
+from memnas_core.data.preprocessing import Preprocessing
 from memnas_core.data.split_file import Shape, Split, map_split
 from memnas_core.errors import RecordError
-from memnas_core.reading import read_text
+from memnas_core.files.checksums import SUMS_FILE, check_sums
+from memnas_core.files.untrusted import parse_record, read_text
+from memnas_core.settings.kinds import PositiveFloat, PositiveInt
+from memnas_core.settings.schema import ObjectiveSettings
+from memnas_core.space import layers
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.graph import Graph, lower
 
 INFO_FILE = "dataset.json"
 SPLITS = ("train", "validation", "test")
@@ -29,17 +34,21 @@ class DatasetInfo:
     """Facts about a prepared data set.
 
     Attributes:
-        name: The data set, as in the settings.
+        name: Name of the data set, as in the settings.
         classes: Name of every class; a label is an index into it.
-        shape: Channels, height, width.
-        channel_mean: Of the training split for each channel, on the scale where white is 1.
-        channel_std: Standard deviation, same scale; 1 where a channel is constant, so that dividing is safe.
-        train_size: Images.
-        validation_size: Images.
-        test_size: Images.
+        shape: Channels, height and width of an image.
+        channel_mean: Mean of each channel over the training split, on the scale where white is 1.
+        channel_std: Standard deviation of each channel, on the same scale; 1 for a constant channel, so that dividing
+            is safe.
+        train_size: Number of training images.
+        validation_size: Number of validation images.
+        test_size: Number of test images.
         horizontal_flip: Whether training may mirror images.
-        digest: SHA-256 of all that a training sees: classes, shape, flip, images and labels.
-        source: Where the images came from, in words.
+        digest: SHA-256 of everything that a training sees: classes, shape, flip, images and labels.
+        source: Origin of the images, in words.
+        preprocessing: What turns an image file into such an image; None where no files were read, and in data that an
+            older memnas prepared.
+        warnings: What was left out or is doubtful about the images, in sentences.
     """
 
     name: str
@@ -53,6 +62,8 @@ class DatasetInfo:
     horizontal_flip: bool
     digest: str
     source: str
+    preprocessing: Preprocessing | None = None
+    warnings: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_figure_a_channel(self) -> Self:
@@ -60,23 +71,38 @@ class DatasetInfo:
             raise ValueError("expected one mean and one standard deviation for each channel")
         return self
 
+    def for_files(self) -> Preprocessing:
+        """Return what turns an image file into such an image, as recorded or, without a record, as near as is known."""
+        return self.preprocessing or Preprocessing(self.shape[1], 1 if self.shape[0] == 1 else 3, "center_crop")
+
+    def graph(self, architecture: Architecture) -> Graph:
+        """Return the layers of an architecture that classifies these images."""
+        return lower(architecture, layers.Shape(*self.shape), len(self.classes))
+
+    def workload(self, objective: ObjectiveSettings) -> layers.Workload:
+        """Return what a network for these images is made and measured for.
+
+        Args:
+            objective: The widths of elements.
+        """
+        shape, classes = layers.Shape(*self.shape), len(self.classes)
+        return layers.Workload(shape, classes, objective.weight_bytes, objective.activation_bytes)
+
     def to_json(self) -> str:
         """Return the text that `from_json` reads back to an equal object."""
         return _INFO.dump_json(self, indent=2).decode() + "\n"
 
     @staticmethod
     def from_json(text: str) -> "DatasetInfo":
-        """Read what `to_json` wrote.
+        """Return the object that `to_json` wrote.
 
         Raises:
             RecordError: The text is something else.
         """
         try:
-            return _INFO.validate_json(text)
-        except ValidationError as error:
-            finding = error.errors()[0]
-            key = ".".join(str(part) for part in finding["loc"]) or "the text"
-            raise RecordError(f"expected facts about a data set, found {key}: {finding['msg']}") from None
+            return parse_record(text, DatasetInfo)
+        except ValueError as error:
+            raise RecordError(f"expected facts about a data set, found {error}") from None
 
 
 _INFO = TypeAdapter(DatasetInfo)
@@ -84,7 +110,7 @@ _INFO = TypeAdapter(DatasetInfo)
 
 @plain_dataclass(frozen=True, slots=True)
 class Dataset:
-    """Three mapped splits. Give workers the folder, not this object: pickling would copy the images."""
+    """Three memory-mapped splits. Give workers the folder, not this object: pickling would copy the images."""
 
     info: DatasetInfo
     train: Split
@@ -93,13 +119,13 @@ class Dataset:
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """Map a prepared data set; takes milliseconds whatever its size.
+    """Map a prepared data set into memory; this takes milliseconds whatever its size.
 
-    Structure is checked (files, columns, number of images, labels), the pixels are not: `prepare_dataset`
+    The structure is checked (files, columns, number of images, labels). The pixels are not: `prepare_dataset`
     compares them with their digest.
 
     Args:
-        folder: What `prepare_dataset` returned.
+        folder: Folder that `prepare_dataset` returned.
 
     Raises:
         RecordError: A file is missing, truncated or was changed.
@@ -123,13 +149,13 @@ def open_dataset(folder: Path) -> Dataset:
 
 
 def check_contents(dataset: Dataset, folder: Path) -> None:
-    """Compare images, labels and facts with what was written (about 1.5 GB a second).
+    """Check that images, labels and facts are those that were written (about 1.5 GB a second).
 
     Raises:
-        RecordError: They differ.
+        RecordError: Images, labels or facts were changed.
     """
     info = dataset.info
-    if (folder / SUMS_FILE).exists():  # an older memnas left none
+    if (folder / SUMS_FILE).exists():  # data prepared by an older memnas have none
         try:
             check_sums(folder, [INFO_FILE])
         except RecordError as error:
@@ -143,12 +169,12 @@ _states: dict[Path, tuple[tuple[int, ...], ...]] = {}
 
 
 def open_checked(folder: Path) -> Dataset:
-    """Map a prepared data set whose images and labels are those that were prepared.
+    """Map a prepared data set into memory and check that its images and labels are those that were prepared.
 
-    They are compared with their digest once in a process, and again when a file was written to or replaced.
+    They are compared with their digest once per process, and again after a file was written to or replaced.
 
     Args:
-        folder: What `prepare_dataset` returned.
+        folder: Folder that `prepare_dataset` returned.
 
     Raises:
         RecordError: A file is missing, truncated or was changed.
@@ -162,7 +188,7 @@ def open_checked(folder: Path) -> Dataset:
 
 
 def _state(folder: Path) -> tuple[tuple[int, ...], ...]:
-    """Return what changes when one of the files does, as far as the file system knows."""
+    """Return inode, size and modification time of each file, which change when the file does."""
     paths = [folder / INFO_FILE, *(folder / f"{name}.arrow" for name in SPLITS)]
     found = [path.stat() for path in paths if path.exists()]
     return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)

@@ -1,14 +1,14 @@
-"""The handwritten digits that scikit-learn ships: the data set that needs no download."""
+"""The handwritten digits that come with scikit-learn: a data set that needs no download."""
 
 from pathlib import Path
 
 import numpy as np
 
-from memnas_core.config import DataSettings
 from memnas_core.data.resizing import read_resized
-from memnas_core.data.source import ImageArray, LabelArray, Origin, Pool, Source
+from memnas_core.data.source import DataSource, ImageArray, LabelArray, Origin, Pool, Source
+from memnas_core.settings.schema import DataSettings
 
-BRIGHTEST = 16  # the files count inked pixels of a 4 x 4 field
+BRIGHTEST = 16  # highest value of a pixel, which is the number of inked pixels in a 4 x 4 field
 
 
 def find(_settings: DataSettings, _downloads: Path) -> Origin:
@@ -30,3 +30,7 @@ def _load(side: int) -> Source:
         validation=None,
         test=None,
     )
+
+
+DIGITS = DataSource(own_side=8, is_mirrored=False, find=find, shown=(1, 10))
+"""A mirrored 2 is no 2."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
-from memnas_core.data.storage import exclusive
 from memnas_core.errors import DataError, StorageError
+from memnas_core.files.locks import exclusive
 
 STALLED_SECONDS = 60
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
@@ -18,20 +18,20 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 def downloading(name: str, folder: Path, by_hand: str) -> Iterator[None]:
     """Run a block that lets torchvision download into a folder.
 
-    torchvision checks files against their published MD5 sums, completes what a killed download left, and asks
-    nobody when all is there.
+    torchvision checks files against their published MD5 sums, completes a download that was killed, and downloads
+    nothing if all files are there.
 
     Args:
-        name: The data set, for messages.
-        folder: Made if missing; a lock file in it keeps a second process from downloading at the same time.
-        by_hand: What to do without a network, as a clause.
+        name: Name of the data set, for messages.
+        folder: Folder of the download, made if missing; a lock file in it lets only one process download at a time.
+        by_hand: Clause for messages that says how to get the files without a network.
 
     Raises:
-        DataError: The download is impossible or brings the wrong bytes.
+        DataError: The download fails or brings the wrong bytes.
         StorageError: The folder cannot be written.
     """
     with exclusive(folder / ".download.lock"):
-        # urllib takes no time limit from torchvision and would wait for a silent server for ever.
+        # torchvision gives urllib no time limit, so it would wait for a silent server forever.
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(STALLED_SECONDS)
         try:

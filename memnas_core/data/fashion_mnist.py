@@ -1,6 +1,6 @@
-"""Fashion-MNIST from gzipped IDX files: the user's, Debian's package's, or torchvision's download.
+"""Fashion-MNIST from gzipped IDX files: the user's, those of Debian's package, or torchvision's download.
 
-IDX: big-endian 32-bit magic (0, 0, type 8 = uint8, number of dimensions), one 32-bit size for each
+An IDX file has a big-endian 32-bit magic number (0, 0, type 8 = uint8, number of dimensions), one 32-bit size for each
 dimension, then the bytes.
 """
 
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from memnas_core.config import DataSettings
 from memnas_core.data.download import downloading
 from memnas_core.data.resizing import read_resized
-from memnas_core.data.source import ImageArray, LabelArray, Origin, Pool, Source
+from memnas_core.data.source import DataSource, ImageArray, LabelArray, Origin, Pool, Source
 from memnas_core.errors import DataError
-from memnas_core.reading import refuse_endless
+from memnas_core.files.untrusted import refuse_endless
+from memnas_core.settings.schema import DataSettings
 
-DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # folder of Debian's package dataset-fashion-mnist
 OWN_SIDE = 28
-MAX_BYTES = 2**28  # five times the training images
+MAX_BYTES = 2**28  # about five times the bytes of the training images
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
 )  # fmt: skip
@@ -32,11 +32,11 @@ FILES = TRAIN_FILES + TEST_FILES
 
 
 def find(settings: DataSettings, downloads: Path) -> Origin:
-    """Look into `data.folder`, then into Debian's folder; else download.
+    """Return Fashion-MNIST from `data.folder`, else from Debian's folder, else from a download.
 
     Args:
-        settings: `folder` may hold the four files, or receives the download.
-        downloads: Receives the download where no folder is set.
+        settings: Settings of the data; `folder` holds the four files, or receives the download.
+        downloads: Folder that receives the download if `settings.folder` is None.
 
     Raises:
         DataError: Some but not all of the four files are there, or the download is impossible.
@@ -51,21 +51,21 @@ def find(settings: DataSettings, downloads: Path) -> Origin:
 
 
 def read_idx(path: Path, dimensions: int) -> ImageArray:
-    """Read a gzipped IDX file of unsigned bytes.
+    """Return the array in a gzipped IDX file of unsigned bytes.
 
     Args:
-        path: The file.
+        path: The IDX file.
         dimensions: Expected number of dimensions.
 
     Raises:
-        DataError: The file is missing, truncated, no gzip, or holds something else.
+        DataError: The file is missing, truncated, not gzipped, or holds something else.
     """
     try:
         with _opened(path) as file, gzip.open(file) as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, "a whole gzip file", str(error)) from error
-    if len(content) > MAX_BYTES:  # gzip makes a thousandth of zeros
+    if len(content) > MAX_BYTES:  # gzip packs zeros to a thousandth, so a small file may unpack to very much
         raise _damaged(path, f"at most {MAX_BYTES:,} bytes once unpacked", "more")
     header = 4 + 4 * dimensions
     magic = bytes((0, 0, 8, dimensions))
@@ -92,7 +92,7 @@ def _locate(chosen: str | None, downloads: Path) -> Path:
 def _download(root: Path) -> Path:
     raw = root / "FashionMNIST" / "raw"
     if all((raw / name).exists() for name in FILES):
-        return raw  # without a lock file: the folder may be read-only
+        return raw  # no lock file is taken, because the folder may be read-only
     by_hand = (
         f"put {', '.join(FILES)} into a folder and set data.folder to it, "
         "or on Debian install the package dataset-fashion-mnist"
@@ -142,3 +142,7 @@ def _damaged(path: Path, expected: str, found: str) -> DataError:
     return DataError(
         f"{path}: expected {expected}, found {found}; replace it with an intact copy, or delete it if it was downloaded"
     )
+
+
+FASHION_MNIST = DataSource(own_side=OWN_SIDE, is_mirrored=True, find=find, shown=(1, len(CLASSES)))
+"""A mirrored shoe is a shoe. Mirroring is usual in work on Fashion-MNIST, though its shoes all point left."""

@@ -1,216 +1,101 @@
 """Any folder of images in class folders, the way torchvision's ImageFolder and ImageNet lay them out.
 
-Two layouts:
-
-    folder/CLASS/**/IMAGE                     validation and test are held out
-    folder/{train,val,test}/CLASS/**/IMAGE    as given; ImageNet has no test labels: `val` without `test` is
-                                              the test set, and validation is held out of `train`
-
-Hidden files and folders are skipped. Links are followed within the folder; one that leaves it is an error, because a
-folder from somebody else must not bring the user's own files into a store that is shared. Transparency is dropped, of
-an animation the first frame counts.
+`memnas_core.data.layout` tells which images are of which class and split, `memnas_core.data.preprocessing` what
+becomes of a file. Hidden files and folders are skipped, and only the first frame of an animation is read.
 """
 
 import hashlib
-import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from memnas_core.config import DataSettings
-from memnas_core.data.decoding import Mode, common_mode, decode
-from memnas_core.data.source import LabelArray, Origin, Pool, Source
+from memnas_core.data.choosing import choose_preprocessing, read_headers, said_of_preprocessing
+from memnas_core.data.decoding import UnreadableError, decode, find_unreadable
+from memnas_core.data.layout import Layout, Listing, find_layout
+from memnas_core.data.preprocessing import Preprocessing
+from memnas_core.data.source import DataSource, Origin, Pool, Source
 from memnas_core.errors import DataError
+from memnas_core.settings.schema import DataSettings
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
-_VALIDATION_NAMES = ("val", "valid", "validation")
+_READER = 3  # to be raised when the same files would give other images
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """Image files of one set of class folders, sorted by class and path."""
-
-    classes: tuple[str, ...]
-    paths: tuple[Path, ...]
-    labels: LabelArray
+OWN_SIDE = 32
 
 
 def find(settings: DataSettings, _downloads: Path) -> Origin:
-    """List the images of `data.folder`.
+    """Return the images of `data.folder`, listed but not read.
 
-    The fingerprint is made of relative paths, sizes and times of change.
+    The fingerprint is made of relative paths, sizes and times of change, and of the settings that decide what is read.
 
     Raises:
-        DataError: The folder is missing, or has no class folders, only one, or one without images.
+        DataError: The folder is missing, has fewer than two classes with images, or can be understood in two ways.
     """
-    assert settings.folder is not None, "checked by DataSettings"
-    root = Path(settings.folder).expanduser()
-    if not root.is_dir():
-        found = "a file" if root.exists() else "nothing"
-        raise DataError(f"data.folder: expected a folder at {root}, found {found}; correct the path")
-    given = _given_splits(root)
-    top = root.resolve()
-    training = _list_classes(given.get("train", root), top)
-    validation, test = (
-        _list_like(training, given[name], top) if name in given else None for name in ("validation", "test")
-    )
-    listings = [listing for listing in (training, validation, test) if listing is not None]
-    everything = [path for listing in listings for path in listing.paths]
+    root = folder_of(settings)
+    layout = find_layout(root, settings.follow_links)
 
     def load(side: int) -> Source:
-        mode = common_mode(everything)
+        paths = layout.paths
+        headers = read_headers(paths)
+        preprocessing = choose_preprocessing(paths, headers, side, settings.resize, settings.max_pixels)
+        readable, warnings = layout, (*layout.warnings, *said_of_preprocessing(headers, preprocessing))
+        if settings.skip_unreadable:
+            failures = find_unreadable(paths, preprocessing, settings.max_pixels)
+            if failures:
+                unreadable = {path for path, _ in failures}
+                readable = layout.without(unreadable)
+                account = UnreadableError(root, len(paths), failures)
+                warnings = (*warnings, f"{account}; they are left out")
 
-        def pool(listing: _Listing) -> Pool:
-            return _pool(listing, side, mode, everything, root)
+        def pool(listing: Listing) -> Pool:
+            return _pool(listing, preprocessing, readable.paths, root, settings.max_pixels)
 
+        pools = {name: pool(listing) for name, listing in readable.listings.items()}
         return Source(
-            words=f"{len(everything)} images in the folder {ascii(root.resolve().name)[1:-1]}",
-            classes=training.classes,
-            channels=1 if mode == "L" else 3,
-            training=pool(training),
-            validation=None if validation is None else pool(validation),
-            test=None if test is None else pool(test),
+            words=f"{len(readable.paths)} images in the folder {ascii(root.resolve().name)[1:-1]}",
+            classes=readable.classes,
+            channels=preprocessing.channels,
+            training=pools["train"],
+            validation=pools.get("validation"),
+            test=pools.get("test"),
+            preprocessing=preprocessing,
+            warnings=warnings,
         )
 
-    return Origin(_fingerprint(everything, root), load)
+    return Origin(_fingerprint(layout, settings), load, layout)
 
 
-def _pool(listing: _Listing, side: int, mode: Mode, everything: Sequence[Path], root: Path) -> Pool:
+def folder_of(settings: DataSettings) -> Path:
+    """Return the folder that the settings name."""
+    assert settings.folder is not None, "checked by DataSettings"
+    return Path(settings.folder).expanduser()
+
+
+def _pool(
+    listing: Listing, preprocessing: Preprocessing, everything: Sequence[Path], root: Path, max_pixels: int
+) -> Pool:
     paths = listing.paths
-    return Pool(listing.labels, lambda indices: decode([paths[i] for i in indices], side, mode, everything, root))
+    return Pool(
+        listing.labels,
+        lambda indices: decode([paths[i] for i in indices], preprocessing, everything, root, max_pixels),
+    )
 
 
-def _given_splits(root: Path) -> dict[str, Path]:
-    """Return the folders of the splits that the data set comes with; empty for plain class folders."""
-    folders = {path.name: path for path in _subfolders(root)}
-    train = folders.get("train")
-    # A class may be called train too; then it has images of its own.
-    if train is None or _own_images(train) or not _subfolders(train):
-        return {}
-    given = {"train": train}
-    validation = next((folders[name] for name in _VALIDATION_NAMES if name in folders), None)
-    test = folders.get("test")
-    if test is not None:
-        given["test"] = test
-        if validation is not None:
-            given["validation"] = validation
-    elif validation is not None:
-        given["test"] = validation
-    ignored = sorted(folders.keys() - {path.name for path in given.values()})
-    if ignored:
-        _log.warning("%s: beside train, these folders are not used: %s", root, ", ".join(ignored))
-    return given
-
-
-def _list_classes(root: Path, top: Path) -> _Listing:
-    """List the images of class folders, sorted by class name and path; none may lie outside `top`."""
-    folders = _subfolders(root)
-    if len(folders) < 2:
-        found = f"only {folders[0].name}" if folders else f"none, and {len(_own_images(root))} images directly in it"
-        raise DataError(
-            f"{root}: expected two or more folders, one for each class with its images inside, "
-            f"found {found}; sort the images into class folders"
-        )
-    paths: list[Path] = []
-    labels: list[int] = []
-    unused: Counter[str] = Counter()
-    for label, folder in enumerate(folders):
-        if not folder.name.isprintable():  # nor are bytes that are no UTF-8, which no JSON can hold
-            raise DataError(f"{root}: expected class names in plain text, found {folder.name!a}; rename the folder")
-        images, others = _files_below(folder, top)
-        if not images:
-            raise DataError(
-                f"{folder}: expected images ({', '.join(SUFFIXES)}), found {len(others)} other files; "
-                "add images or remove the folder"
-            )
-        unused.update(path.suffix or path.name for path in others)
-        paths += images
-        labels += [label] * len(images)
-    if unused:
-        counts = ", ".join(f"{count} {suffix}" for suffix, count in unused.most_common(5))
-        _log.warning("%s: files that are not used as images: %s", root, counts)
-    return _Listing(tuple(folder.name for folder in folders), tuple(paths), np.asarray(labels, dtype=np.int64))
-
-
-def _list_like(training: _Listing, root: Path, top: Path) -> _Listing:
-    """List a given validation or test set, which must have the classes of the training set."""
-    listing = _list_classes(root, top)
-    differing = sorted(set(listing.classes) ^ set(training.classes))
-    if differing:
-        raise DataError(
-            f"{root}: expected the same class folders as in train, found a difference at "
-            f"{', '.join(differing[:5])}; add or remove these folders"
-        )
-    return listing
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be listed: {error.strerror}; correct its permissions") from error
-
-
-def _own_images(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if _is_image(path.name) and path.is_file()]
-
-
-def _files_below(folder: Path, top: Path) -> tuple[list[Path], list[Path]]:
-    """Return the sorted images and the other files of a folder and of all folders in it."""
-    images: list[Path] = []
-    others: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed: {error.strerror}; correct its permissions") from error
-
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        _refuse_outside(Path(place), top)
-        identity = Path(place).stat()
-        if (identity.st_dev, identity.st_ino) in seen:  # a link back up would bring the same images again
-            folders.clear()
-            continue
-        seen.add((identity.st_dev, identity.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in (Path(place, name) for name in names if _is_image(name)):
-            if path.is_symlink():
-                _refuse_outside(path, top)
-            images.append(path)
-        others += [Path(place, name) for name in names if not _is_image(name) and not name.startswith(".")]
-    return sorted(images), others
-
-
-def _refuse_outside(path: Path, top: Path) -> None:
-    """Refuse a link that leaves the data set's folder.
-
-    Raises:
-        DataError: It does.
-    """
-    target = Path(os.path.realpath(path))
-    if not target.is_relative_to(top):
-        raise DataError(
-            f"{path}: expected links that stay within {top}, found one to {target}; put the images themselves there, "
-            "or set data.folder to the folder that holds them"
-        )
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
-
-
-def _fingerprint(paths: Sequence[Path], root: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
+def _fingerprint(layout: Layout, settings: DataSettings) -> str:
+    splits = {name: listing.folder for name, listing in layout.listings.items()}
+    deciding = (_READER, settings.resize, settings.skip_unreadable, settings.max_pixels, sorted(splits))
+    digest = hashlib.sha256(repr(deciding).encode())
+    root = len(os.fsencode(layout.root / "x")) - 1
+    for path in layout.paths:
+        digest.update(os.fsencode(path)[root:])
         try:
             facts = path.stat()
+            digest.update(f"\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
         except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}; replace or delete it") from error
-        digest.update(os.fsencode(path.relative_to(root)))
-        digest.update(f"\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+            if not settings.skip_unreadable:
+                raise DataError(f"{path}: cannot be read: {error.strerror}; replace or delete it") from error
+            digest.update(b"\0unreadable\0")
     return digest.hexdigest()
+
+
+FOLDER = DataSource(own_side=OWN_SIDE, is_mirrored=True, find=find, is_local=True)
+"""Photographs allow mirroring; for text or traffic signs `data.horizontal_flip: false` switches it off."""

@@ -1,17 +1,16 @@
-"""From any data set to three Arrow files, once."""
+"""Preparation of a data set: it is converted once into three Arrow files."""
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from memnas_core.checksums import write_sums
-from memnas_core.config import DataSettings
-from memnas_core.data import cifar10, digits, fashion_mnist, image_folder
 from memnas_core.data.dataset import (
     INFO_FILE,
     SPLITS,
@@ -20,68 +19,48 @@ from memnas_core.data.dataset import (
     content_digest,
     open_dataset,
 )
-from memnas_core.data.source import ImageArray, IndexArray, Origin, Pool, Source
-from memnas_core.data.split_file import map_split, write_split
+from memnas_core.data.decoding import UnreadableError
+from memnas_core.data.doubts import Marked, refuse_equal_images, said_of_balance, said_of_copies, said_of_validation
+from memnas_core.data.source import DATASETS, ImageArray, IndexArray, Origin, Pool, Source
+from memnas_core.data.split_file import Split, map_split, write_split
 from memnas_core.data.splits import SplitPlan, plan_splits
-from memnas_core.data.storage import exclusive, replaced_whole
+from memnas_core.data.statistics import channel_statistics
 from memnas_core.errors import DataError, RecordError
-from memnas_core.storage import storage_errors
+from memnas_core.files.checksums import write_sums
+from memnas_core.files.locks import exclusive
+from memnas_core.files.printable import printable
+from memnas_core.files.writing import new_folder, storage_errors, write_text
+from memnas_core.settings.schema import DataSettings
 
-FORMAT = 1  # raise it when the same settings would give other files
-_STATISTICS_BATCH = 256  # images; 4 bytes a pixel while they are summed
+FORMAT = 1  # to be raised when the same settings would give other files
+_COMPARED = 2000  # training images that must differ
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What memnas knows of a data set before looking at it.
+def find_local(settings: DataSettings) -> Origin | None:
+    """Return the images of a folder before anything is loaded or written; None for data sets that have a name.
 
-    Attributes:
-        own_side: Side of its images in pixels.
-        mirrored: Whether a mirrored image still shows its class.
-        find: Its reader.
-    """
-
-    own_side: int
-    mirrored: bool
-    find: Callable[[DataSettings, Path], Origin]
-
-
-# Mirroring: a mirrored 2 is no 2. A mirrored shoe is a shoe, and mirroring is usual in work on Fashion-MNIST,
-# though its shoes all point left. What a folder holds is unknown; photographs allow it, and for
-# text or traffic signs data.horizontal_flip: false switches it off.
-_KINDS = {
-    "digits": _Kind(8, False, digits.find),
-    "fashion-mnist": _Kind(fashion_mnist.OWN_SIDE, True, fashion_mnist.find),
-    "cifar10": _Kind(32, True, cifar10.find),
-    "folder": _Kind(32, True, image_folder.find),
-}
-
-
-def check_source(settings: DataSettings) -> None:
-    """Refuse a folder of images that cannot be one, before anything is loaded or written.
-
-    Data sets with a name need no such check: their files may still have to be downloaded.
+    The latter are not looked for: their files may still have to be downloaded.
 
     Raises:
-        DataError: As the folder's reader says.
+        DataError: `image_folder.find` finds no images in class folders.
     """
-    if settings.dataset == "folder":
-        image_folder.find(settings, Path())
+    source = DATASETS[settings.dataset]
+    return source.find(settings, Path()) if source.is_local else None
 
 
 def check_image_size(settings: DataSettings, divisible_by: int) -> int:
-    """Return the side of the prepared images; costs nothing, so call it before anything is loaded.
+    """Return the side of the prepared images; this costs nothing, so call it before anything is loaded.
 
     Args:
-        settings: `image_size`, or what the data set has by itself.
+        settings: Settings of the data; the side is `image_size`, or the data set's own if that is None.
         divisible_by: Product of the blocks' strides.
 
     Raises:
-        DataError: The strides cannot divide the side into whole pixels.
+        DataError: The side is not a multiple of `divisible_by`.
     """
-    own = _KINDS[settings.dataset].own_side
+    own = DATASETS[settings.dataset].own_side
     side = own if settings.image_size is None else settings.image_size
     if side % divisible_by:
         below = side - side % divisible_by
@@ -94,28 +73,42 @@ def check_image_size(settings: DataSettings, divisible_by: int) -> int:
     return side
 
 
-def prepare_dataset(settings: DataSettings, seed: int, store: Path, divisible_by: int = 1) -> Path:
+Progress = Callable[[int, int], None]
+"""Is told how many images are prepared, and of how many."""
+
+
+def prepare_dataset(
+    settings: DataSettings,
+    seed: int,
+    store: Path,
+    divisible_by: int = 1,
+    progress: Progress | None = None,
+    origin: Origin | None = None,
+) -> Path:
     """Load, split and convert a data set, unless that has been done.
 
     Args:
-        settings: Which data, and how.
-        seed: Decides the validation split and, with `max_training_images`, which images are kept. The test
+        settings: Settings of the data.
+        seed: Seed of the validation split and, with `max_training_images`, of the choice of training images. The test
             split does not depend on it.
-        store: Receives `data/DATASET-SIDEpx-KEY/`, and `downloads/` where something is downloaded.
+        store: Folder that receives `data/DATASET-SIDEpx-KEY/`, and `downloads/` if something is downloaded.
         divisible_by: Product of the blocks' strides.
+        progress: Is called after every few hundred images.
+        origin: What `find_local` returned for these settings a moment ago; None: the data set is looked for.
 
     Returns:
-        The folder with `train.arrow`, `validation.arrow`, `test.arrow` and `dataset.json`. It appears
-        whole or not at all. One that is there is compared with its digest, and made anew if it is damaged.
+        Folder with `train.arrow`, `validation.arrow`, `test.arrow` and `dataset.json`. It appears whole or not at
+        all. A folder that is already there is compared with its digest, and made anew if it is damaged.
 
     Raises:
-        DataError: The data set is missing, unreadable or too small; no prepared data has been written.
-        StorageError: The disk is full or refuses.
+        DataError: The data set is missing, unreadable or too small; no prepared data has been written, but a file in
+            `store` lists all images that cannot be read.
+        StorageError: The disk is full or cannot be written.
     """
     side = check_image_size(settings, divisible_by)
-    kind = _KINDS[settings.dataset]
-    mirrored = kind.mirrored if settings.horizontal_flip is None else settings.horizontal_flip
-    origin = kind.find(settings, store / "downloads")
+    kind = DATASETS[settings.dataset]
+    mirrored = kind.is_mirrored if settings.horizontal_flip is None else settings.horizontal_flip
+    origin = origin or kind.find(settings, store / "downloads")
     key = _key(settings, seed, side, mirrored, origin.fingerprint)
     folder = store / "data" / f"{settings.dataset}-{side}px-{key}"
     if _is_intact(folder):
@@ -130,15 +123,71 @@ def prepare_dataset(settings: DataSettings, seed: int, store: Path, divisible_by
         needs_test=source.test is None,
     )
     with exclusive(folder.with_name(f".{folder.name}.lock")):
-        if not _is_intact(folder):  # another process may have made it meanwhile
-            with replaced_whole(folder) as draft:
-                _write(draft, source, plan, side, mirrored, settings.dataset)
+        if not _is_intact(folder):  # another process may have made the folder meanwhile
+            for leftover in folder.parent.glob(f".{folder.name}.*/"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            with _listing_unreadable(store, settings), new_folder(folder) as draft:
+                _write(draft, _watched(source, plan, progress), plan, side, mirrored, settings.dataset)
             _log.info("prepared %s", folder)
     return folder
 
 
+def check_varied(folder: Path) -> None:
+    """Raise an error for prepared images in which there is nothing to tell apart.
+
+    Args:
+        folder: Folder that `prepare_dataset` returned.
+
+    Raises:
+        DataError: All training images are nearly equal.
+    """
+    dataset = open_dataset(folder)
+    step = max(1, len(dataset.train.labels) // _COMPARED)
+    refuse_equal_images(dataset.train.images[::step], dataset.info.source)
+
+
+@contextmanager
+def _listing_unreadable(store: Path, settings: DataSettings) -> Iterator[None]:
+    """Write a list of all images that cannot be read, and name it in the error."""
+    try:
+        yield
+    except UnreadableError as error:
+        path = store / f"unreadable-{Path(str(settings.folder)).name}.txt"
+        write_text(path, "".join(f"{printable(str(file))}\t{printable(why)}\n" for file, why in error.failures))
+        raise DataError(
+            f"{error}; all of them are in {path}: replace or delete them, or leave them out with --skip-unreadable"
+        ) from error
+
+
+def _watched(source: Source, plan: SplitPlan, progress: Progress | None) -> Source:
+    """Return a source that tells how many of its images have been read."""
+    if progress is None:
+        return source
+    planned = [plan.train, plan.validation, plan.test]
+    own = [pool for pool in (source.validation, source.test) if pool is not None]
+    total = sum(len(part) for part in planned if part is not None) + sum(len(pool.labels) for pool in own)
+    done = 0
+
+    def watched(pool: Pool) -> Pool:
+        def read(indices: IndexArray) -> Iterator[ImageArray]:
+            nonlocal done
+            for batch in pool.read(indices):
+                done += len(batch)
+                progress(done, total)
+                yield batch
+
+        return Pool(pool.labels, read)
+
+    return replace(
+        source,
+        training=watched(source.training),
+        validation=None if source.validation is None else watched(source.validation),
+        test=None if source.test is None else watched(source.test),
+    )
+
+
 def _key(settings: DataSettings, seed: int, side: int, mirrored: bool, fingerprint: str) -> str:
-    """Digest everything that decides the content of the prepared files."""
+    """Return a digest of everything that decides the content of the prepared files, 12 hexadecimal digits."""
     deciding = (
         FORMAT,
         settings.dataset,
@@ -188,10 +237,26 @@ def _write(draft: Path, source: Source, plan: SplitPlan, side: int, mirrored: bo
         horizontal_flip=mirrored,
         digest=content_digest(source.classes, shape, mirrored, splits),
         source=source.words,
+        preprocessing=source.preprocessing,
+        warnings=source.warnings + (tuple(_doubts(splits, source.classes)) if DATASETS[name].is_local else ()),
     )
     with storage_errors(draft):
         (draft / INFO_FILE).write_text(info.to_json(), encoding="utf-8")
         write_sums(draft, [INFO_FILE])
+
+
+def _doubts(splits: Sequence[Split], classes: Sequence[str]) -> list[str]:
+    """Return sentences on what makes accuracies doubtful; equal pixels make images equal, whatever their files."""
+    marked = {
+        name: Marked([hashlib.sha256(image.tobytes()).digest() for image in split.images], split.labels.tolist())
+        for name, split in zip(SPLITS, splits, strict=True)
+    }
+    counts = np.bincount(splits[0].labels, minlength=len(classes)).tolist()
+    return [
+        *said_of_balance(dict(zip(classes, counts, strict=True))),
+        *said_of_validation(len(splits[1].labels)),
+        *said_of_copies(marked, classes),
+    ]
 
 
 def _part(training: Pool, planned: IndexArray | None, own: Pool | None) -> tuple[Pool, IndexArray]:
@@ -200,30 +265,3 @@ def _part(training: Pool, planned: IndexArray | None, own: Pool | None) -> tuple
         return training, planned
     assert own is not None, "a split that the data set lacks is planned"
     return own, np.arange(len(own.labels), dtype=np.int64)
-
-
-def channel_statistics(images: ImageArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of every channel on the scale where white is 1.
-
-    Sums are integers, hence exact and independent of the order of images.
-
-    Args:
-        images: Shape (n, channels, height, width).
-
-    Returns:
-        Means and standard deviations; a standard deviation of 0 is given as 1, so that dividing is safe.
-    """
-    channels = images.shape[1]
-    sums, squares = [0] * channels, [0] * channels
-    for start in range(0, len(images), _STATISTICS_BATCH):
-        batch = images[start : start + _STATISTICS_BATCH]
-        for channel in range(channels):
-            values = batch[:, channel].astype(np.uint32)
-            sums[channel] += int(values.sum(dtype=np.uint64))
-            squares[channel] += int(np.square(values).sum(dtype=np.uint64))
-    count = images.size // channels
-    means = tuple(total / count / 255 for total in sums)
-    stds = tuple(
-        ((count * square - total**2) ** 0.5 / count / 255) or 1.0 for total, square in zip(sums, squares, strict=True)
-    )
-    return means, stds

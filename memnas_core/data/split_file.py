@@ -1,4 +1,4 @@
-"""One split as one Arrow IPC file that is memory-mapped without a copy.
+"""A split as an Arrow IPC file that is memory-mapped without a copy.
 
 The file holds a single record batch, uncompressed, with the columns
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from memnas_core.data.source import ImageArray, LabelArray
 from memnas_core.errors import RecordError
-from memnas_core.storage import storage_errors
+from memnas_core.files.writing import storage_errors
 
 Shape = tuple[int, int, int]
 
@@ -28,9 +28,9 @@ class Split:
     """Images and their classes, read-only.
 
     Attributes:
-        images: Shape (n, channels, height, width), a view of the mapped file. Index it before making a
+        images: uint8, shape (n, channels, height, width), a view of the mapped file. Index it before making a
             tensor of it: torch warns about memory that it may not write.
-        labels: Shape (n,).
+        labels: Class of every image, shape (n,).
     """
 
     images: ImageArray
@@ -38,23 +38,23 @@ class Split:
 
 
 def write_split(path: Path, batches: Iterator[ImageArray], labels: LabelArray, shape: Shape) -> None:
-    """Write a split as its images come, without holding them in memory.
+    """Write a split batch by batch, without holding all its images in memory.
 
-    The pixels go to a scratch file first, because Arrow wants a record batch whole; the batch is then made
-    over the mapped scratch file.
+    The pixels go to a scratch file first, because Arrow writes a record batch only as a whole; the batch is then a view
+    of the mapped scratch file.
 
     Args:
         path: The Arrow file.
-        batches: Image arrays (b, *shape) that together have as many images as there are labels.
+        batches: Image arrays of shape (b, *shape) that together have as many images as there are labels.
         labels: Classes, shape (n,).
-        shape: Channels, height, width.
+        shape: Channels, height and width of an image.
 
     Raises:
-        StorageError: The disk is full or refuses.
+        StorageError: The disk is full or cannot be written.
     """
     scratch = path.with_suffix(".pixels")
     with storage_errors(path):
-        file = scratch.open("wb", buffering=0)  # a full disk then shows in `write`, not once more in closing
+        file = scratch.open("wb", buffering=0)  # unbuffered, so that a full disk shows in `write` and not in closing
     with file:
         for batch in batches:
             rest = np.ascontiguousarray(batch).data.cast("B")
@@ -68,13 +68,13 @@ def write_split(path: Path, batches: Iterator[ImageArray], labels: LabelArray, s
 
 
 def map_split(path: Path, shape: Shape, size: int, class_count: int) -> Split:
-    """Map a split that `write_split` wrote.
+    """Map a split that `write_split` wrote into memory.
 
     Args:
         path: The Arrow file.
-        shape: Expected channels, height, width.
+        shape: Expected channels, height and width.
         size: Expected number of images.
-        class_count: Labels must lie below it.
+        class_count: Number of classes; every label must be below it.
 
     Raises:
         RecordError: The file is missing, truncated or holds something else.
@@ -91,7 +91,7 @@ def map_split(path: Path, shape: Shape, size: int, class_count: int) -> Split:
         labels: LabelArray = batch.column("label").to_numpy(zero_copy_only=True)
     except FileNotFoundError:
         raise RecordError(f"{path}: expected a file with {size} images, found none") from None
-    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: column names that are no UTF-8
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: column names that are not UTF-8
         raise RecordError(f"{path}: expected an Arrow file, found a damaged one ({error})") from error
     if labels.min() < 0 or labels.max() >= class_count:
         found = f"{labels.min()} to {labels.max()}"
@@ -111,7 +111,7 @@ def _write_batch(path: Path, pixels: pa.Buffer, labels: LabelArray, shape: Shape
     images = pa.ExtensionArray.from_storage(
         schema.field("image").type, pa.FixedSizeListArray.from_arrays(values, pixels_an_image)
     )
-    # ImageNet's pixels are more than the 2**31 values that Arrow allows by default for old readers' sake.
+    # ImageNet has more pixels than the 2**31 values that Arrow allows by default for the sake of old readers.
     options = pa.ipc.IpcWriteOptions(allow_64bit=True)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
         writer.write_batch(pa.record_batch([images, pa.array(labels)], schema=schema))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memnas_core.config import DataSettings
 from memnas_core.data.source import IndexArray, LabelArray
 from memnas_core.errors import DataError
+from memnas_core.settings.schema import DataSettings
 
 TEST_FRACTION = 0.2
 TEST_SEED = 20_200_614
@@ -20,12 +20,12 @@ TEST_SEED = 20_200_614
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """Which images of the training pool go where.
+    """Division of the training pool into splits.
 
     Attributes:
-        train: Indices in an order without meaning, shape (n,).
-        validation: None where the data set has a validation set of its own.
-        test: None where the data set has a test set of its own.
+        train: Indices of the training images in random order, shape (n,).
+        validation: Indices of the validation images; None if the data set has a validation set of its own.
+        test: Indices of the test images; None if the data set has a test set of its own.
     """
 
     train: IndexArray
@@ -47,10 +47,10 @@ def plan_splits(
     Args:
         labels: Classes of the pool's images, shape (n,).
         classes: Names of the classes.
-        settings: `validation_fraction` and `max_training_images` are used.
-        seed: Decides validation and training images, not the test images.
-        needs_validation: Hold out a validation split.
-        needs_test: Hold out a test split.
+        settings: Settings of the data; `validation_fraction` and `max_training_images` are used.
+        seed: Seed of the choice of validation and training images; the test images do not depend on it.
+        needs_validation: Whether to hold out a validation split.
+        needs_test: Whether to hold out a test split.
 
     Returns:
         Disjoint index arrays. Without `max_training_images` they cover the pool.
@@ -58,7 +58,7 @@ def plan_splits(
     Raises:
         DataError: A class has too few images, or fewer training images are asked for than there are classes.
     """
-    _check_counts(np.bincount(labels, minlength=len(classes)), classes, 1 + needs_validation + needs_test)
+    check_counts(np.bincount(labels, minlength=len(classes)), classes, 1 + needs_validation + needs_test)
     validation = test = None
     rest: IndexArray = np.arange(len(labels), dtype=np.int64)
     if needs_test:
@@ -79,16 +79,16 @@ def plan_splits(
 
 
 def apportion(counts: IndexArray, total: int, least: int, leave: int) -> IndexArray:
-    """Share out `total` places among classes in proportion to their size (largest remainder).
+    """Distribute `total` places among classes in proportion to their sizes (largest remainder method).
 
     Args:
-        counts: Images of every class, each at least `least + leave`, shape (classes,).
-        total: Places; moved to the nearest number that the bounds allow.
-        least: Places that every class gets at least.
-        leave: Images that stay behind in every class at least.
+        counts: Number of images in every class, each at least `least + leave`, shape (classes,).
+        total: Number of places; moved to the nearest number that the bounds allow.
+        least: Smallest number of places for a class.
+        leave: Smallest number of images left over in a class.
 
     Returns:
-        Places of every class, shape (classes,).
+        Number of places for every class, shape (classes,).
     """
     highest = counts - leave
     total = min(max(total, least * len(counts)), int(highest.sum()))
@@ -104,7 +104,7 @@ def apportion(counts: IndexArray, total: int, least: int, leave: int) -> IndexAr
 def _take(
     labels: LabelArray, indices: IndexArray, total: int, leave: int, random: np.random.Generator
 ) -> tuple[IndexArray, IndexArray]:
-    """Draw `total` of `indices`, stratified, and return them and the rest, both shuffled."""
+    """Draw `total` of `indices`, stratified, and return them and the remaining indices, both shuffled."""
     shuffled = random.permutation(indices)
     shuffled_labels = labels[shuffled]
     counts = np.bincount(shuffled_labels)
@@ -117,7 +117,17 @@ def _take(
     return shuffled[taken], shuffled[~taken]
 
 
-def _check_counts(counts: IndexArray, classes: Sequence[str], needed: int) -> None:
+def check_counts(counts: IndexArray, classes: Sequence[str], needed: int) -> None:
+    """Raise an error for a class that has too few images to be divided.
+
+    Args:
+        counts: Number of training images of every class, shape (classes,).
+        classes: Names of the classes.
+        needed: Smallest number that can be divided: one for each split that is made from them.
+
+    Raises:
+        DataError: A class has fewer.
+    """
     small = [f"{name} has {count}" for name, count in zip(classes, counts, strict=True) if count < needed]
     if small:
         shown = ", ".join(small[:5]) + (f" and {len(small) - 5} more" if len(small) > 5 else "")

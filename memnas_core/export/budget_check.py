@@ -1,22 +1,20 @@
 """Whether an exported file keeps to the budget of the search that found its network.
 
-The search counts weights; here the whole file counts, with all that a format adds to them. It counts activations by a
-convention; here it is what the file's runtime plans for them.
+The search counts weights; here the whole file counts, with everything that a format adds to them. The search counts
+activations by a convention; here the memory that the file's runtime plans for them counts.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from memnas_core.budget import Budget, Use
-from memnas_core.devices import devices
+from memnas_core.objective.budget import Budget, Use
 
 
 class BudgetCheck(NamedTuple):
-    """A file beside a budget.
+    """A comparison of a file with a budget.
 
     Attributes:
-        uses: What it uses of each limit, as far as that is known.
-        unknown: The limits of which it is not, in words.
+        uses: Use of each limit, as far as it is known.
+        unknown: Limits whose use is not known, in words.
     """
 
     uses: tuple[Use, ...]
@@ -24,11 +22,11 @@ class BudgetCheck(NamedTuple):
 
     @property
     def beyond(self) -> tuple[Use, ...]:
-        """The limits that are exceeded."""
+        """Limits that are exceeded, with their use."""
         return tuple(use for use in self.uses if use.excess)
 
     def __str__(self) -> str:
-        """Return words for a person."""
+        """Return the result of the comparison in words."""
         if not self.uses and not self.unknown:
             return "none was set"
         known = ", ".join(str(use) for use in self.uses)
@@ -37,25 +35,13 @@ class BudgetCheck(NamedTuple):
         return f"{verdict}: {', '.join(filter(None, (known, unknown)))}"
 
 
-def search_budget(settings: Mapping[str, str]) -> Budget:
-    """Return the budget of a search.
-
-    Args:
-        settings: What it was told, `section.key` -> value as text. A search of an older memnas knew no budgets.
-    """
-    told = {key: settings.get(f"objective.{key}", "None") for key in (*Budget.__dataclass_fields__, "device")}
-    device = devices().get(told.pop("device"))
-    own = {} if device is None else {key: getattr(device, key) for key in told}
-    return Budget(**{key: own.get(key) if value == "None" else int(value) for key, value in told.items()})
-
-
-def check_budget(budget: Budget, file_bytes: int, activation_bytes: int | None) -> BudgetCheck:
+def compare_with_budget(budget: Budget, file_bytes: int, activation_bytes: int | None) -> BudgetCheck:
     """Compare a file with a budget.
 
     Args:
-        budget: The limits.
-        file_bytes: Of the file.
-        activation_bytes: What its runtime plans for activations; None: nobody knows.
+        budget: Limits of the search.
+        file_bytes: Size of the file, in bytes.
+        activation_bytes: Bytes that the file's runtime plans for activations; None if they are not known.
     """
     rows = (
         ("file", file_bytes, budget.max_param_bytes),

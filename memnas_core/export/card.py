@@ -1,24 +1,30 @@
-"""The model card: the page that goes with an exported file, and the facts that the file itself carries."""
+"""The model card, a page that goes with an exported file, and the facts that the file itself contains."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 
-from memnas_core.config import ActivationConvention
+from memnas_core.data import DatasetInfo
+from memnas_core.data.description import describe, preprocessing_of
 from memnas_core.environment import machine, versions
 from memnas_core.export.check import CheckResult
-from memnas_core.export.model_file import Format, OpenedFile
-from memnas_core.export.prediction import described, predicted_bytes
+from memnas_core.export.exported import Exported
+from memnas_core.export.file_format import FORMATS, FileFormat, OpenedFile
 from memnas_core.export.store import TrainedNetwork
-from memnas_core.graph import Graph, Shape
-from memnas_core.measure import MemoryFigures, measure
-from memnas_core.memory import LeastPeak
-from memnas_core.parameters import parameter_bytes
+from memnas_core.export.vectors import Vectors
+from memnas_core.memory.conventions import CONVENTIONS
+from memnas_core.memory.figures import MemoryFigures, measure
+from memnas_core.memory.lifetimes import LeastPeak
+from memnas_core.memory.parameters import parameter_bytes
+from memnas_core.objective.budget import kernels_of
+from memnas_core.results.class_words import beside_accuracy, measure_words
+from memnas_core.settings.words import in_words
+from memnas_core.space.graph import Graph
+from memnas_core.space.layers import Shape, Workload
 
 FLOAT32_BYTES, INT8_BYTES, BIAS_BYTES = 4, 1, 4
 
-_CONVENTIONS: tuple[ActivationConvention, ...] = ("paper", "sequential", "minimum", "arena")
 _SECTIONS = ("network", "search", "objective", "training", "final")
 
 
@@ -28,33 +34,33 @@ class MemoryColumn:
 
     Attributes:
         weights: Bytes of weights and biases.
-        peaks: Convention of the search -> activations.
-        predicted: What the file's runtime is predicted to reserve for activations; None: it is not modelled.
+        peaks: Convention of the search -> bytes of activations.
+        predicted: Bytes that the file's runtime is predicted to reserve for activations; None if it is not modelled.
     """
 
     weights: int
-    peaks: Mapping[ActivationConvention, int]
+    peaks: Mapping[str, int]
     predicted: int | None
 
 
-def memory_column(figures: MemoryFigures, running: Graph, wanted: Format, int8: bool) -> MemoryColumn:
+def memory_column(figures: MemoryFigures, running: Graph, wanted: FileFormat, int8: bool) -> MemoryColumn:
     """Return the bytes of a network.
 
     Args:
-        figures: What the search counts at this width of activations.
-        running: Its layers in running order.
-        wanted: The format whose runtime the prediction is for.
-        int8: Whether weights and activations have one byte; else they have four.
+        figures: Memory figures of the search at this width of activations.
+        running: The network's layers in running order.
+        wanted: Format whose runtime the prediction is for.
+        int8: Whether weights and activations have one byte; otherwise they have four.
     """
     return MemoryColumn(
         parameter_bytes(running, INT8_BYTES if int8 else FLOAT32_BYTES, BIAS_BYTES, fold_batch_norm=True),
-        {name: figures.activation_bytes(name) for name in _CONVENTIONS},
-        predicted_bytes(wanted, running, int8),
+        {name: figures.activation_bytes(name) for name in CONVENTIONS},
+        wanted.predicted_bytes(running, int8),
     )
 
 
-def facts(trained: TrainedNetwork, int8: bool) -> str:
-    """Return what a program needs to know to use a file, as JSON to be put into it."""
+def file_facts(trained: TrainedNetwork, int8: bool) -> str:
+    """Return what a program needs to know to use a file, as JSON to be stored in the file."""
     info = trained.info
     return json.dumps(
         {
@@ -68,8 +74,10 @@ def facts(trained: TrainedNetwork, int8: bool) -> str:
             "input_shape": (1, *info.shape),
             "channel_mean": info.channel_mean,
             "channel_std": info.channel_std,
+            "from_file": asdict(preprocessing_of(info)),
             "validation_accuracy": trained.validation_accuracy,
             "test_accuracy": trained.test_accuracy,
+            "accuracy": trained.settings.objective.accuracy,
             "weights_and_activations": "int8" if int8 else "float32",
             "licence": licence(),
         }
@@ -81,45 +89,38 @@ def licence() -> str:
     return metadata.metadata("memnas")["License-Expression"]
 
 
-def model_card(
-    trained: TrainedNetwork,
-    running: Graph,
-    least: LeastPeak,
-    wanted: Format,
-    int8: bool,
-    file: tuple[str, int],
-    opened: OpenedFile,
-    check: CheckResult,
-) -> str:
+def model_card(exported: Exported, running: Graph, least: LeastPeak) -> str:
     """Return the model card as Markdown.
 
     Args:
-        trained: The network and its record.
-        running: Its layers in running order.
-        least: What this order needs in float32.
-        wanted: The file's format.
-        int8: Whether it is quantised.
-        file: Name and bytes of the file.
-        opened: The file as its runtime sees it.
-        check: What running it gave.
+        exported: The file and the network in it.
+        running: The network's layers in running order.
+        least: Peak of this order in float32.
     """
-    info = trained.info
+    trained, wanted, opened, name = exported.trained, exported.wanted, exported.opened, exported.name
+    info, shape = trained.info, Shape(*trained.info.shape)
+    kernels = kernels_of(replace(trained.settings.objective, weight_bytes=1, activation_bytes=1))
     columns = [
         memory_column(
-            measure(trained.architecture, Shape(*info.shape), len(info.classes), width, width), running, wanted, is_int8
+            measure(trained.architecture, Workload(shape, len(info.classes), width, width), scratch),
+            running,
+            wanted,
+            is_int8,
         )
-        for width, is_int8 in ((FLOAT32_BYTES, False), (INT8_BYTES, True))
+        for width, scratch, is_int8 in ((FLOAT32_BYTES, None, False), (INT8_BYTES, kernels, True))
     ]
     paragraphs = [
-        f"# {file[0]}",
+        f"# {name}",
         f"An image classifier found by memnas {metadata.version('memnas')}, network `{trained.row.arch_id}`, "
-        f"as {wanted.described} in {'int8' if int8 else 'float32'}: {file[1]:,} bytes.",
+        f"as {wanted.described} in {'int8' if exported.int8 else 'float32'}: {len(exported.content):,} bytes.",
         "## Use",
-        _use(trained, wanted, opened),
+        _use(trained, wanted, opened, name),
+        "## Test vectors",
+        _vectors(name, exported.vectors),
         "## Data and accuracy",
-        _accuracy(trained, check),
+        _accuracy(trained, exported.check),
         "## Check of this file",
-        _check(opened, check),
+        _check(opened, exported.check),
         "## Memory for one image",
         _memory(columns, least, wanted, opened),
         "## Network",
@@ -130,7 +131,7 @@ def model_card(
         "## Settings",
         _table(
             ("setting", "value"),
-            [pair for pair in trained.settings.items() if pair[0].split(".")[0] in _SECTIONS],
+            [pair for pair in in_words(trained.settings).items() if pair[0].split(".")[0] in _SECTIONS],
         ),
         "## Versions",
         _table(("", "searched with", "exported with"), _versions(trained)),
@@ -141,24 +142,59 @@ def model_card(
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _use(trained: TrainedNetwork, wanted: Format, opened: OpenedFile) -> str:
-    info = trained.info
+def _use(trained: TrainedNetwork, wanted: FileFormat, opened: OpenedFile, name: str) -> str:
+    info, needs = trained.info, opened.needs
+    shape, axes = input_layout(info, opened)
     lines = [
-        f"- Input: float32, shape {(1, *info.shape)}: batch, channels, height, width"
-        + (", channels last in memory" if opened.channels_last else "")
-        + ". Pixels are scaled to [0, 1] and normalised: "
-        f"(pixel - mean) / std, mean {_figures(info.channel_mean)}, std {_figures(info.channel_std)} for each channel.",
-        f"- Output: float32, shape (1, {len(info.classes)}): a score for each class, in the order "
-        f"{', '.join(info.classes)}.",
+        f"- Input{_named(needs.input_name)}: float32, shape {shape}: {', '.join(axes)}. It is made from an image file "
+        "in these steps:",
+        *(f"  {number}. {step}" for number, step in enumerate(describe(info).steps, 1)),
+        f"- Output{_named(needs.output_name)}: float32, shape (1, {len(info.classes)}): a score for each class, in the "
+        f"order {', '.join(info.classes)}. The largest names the class; the softmax of all adds up to 1.",
         f"- Runtime: {opened.runtime}.",
     ]
-    if wanted is not Format.EXECUTORCH:
-        lines.append("- The file carries these facts as JSON under the name `memnas`.")
+    if needs.operators:
+        lines.append(f"- Operators that it must have: {', '.join(f'`{operator}`' for operator in needs.operators)}.")
+    if wanted.carries_facts:
+        lines.append("- The file carries facts about its use as JSON under the name `memnas`.")
+    lines.append(f"- `{name}.json` says all this to programs.")
     return "\n".join(lines)
 
 
+def input_layout(info: DatasetInfo, opened: OpenedFile) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the shape of a file's input, and the names of its axes."""
+    channels, height, width = info.shape
+    if opened.channels_last:
+        return (1, height, width, channels), ("batch", "height", "width", "channels")
+    return (1, channels, height, width), ("batch", "channels", "height", "width")
+
+
+def _named(name: str) -> str:
+    return f" `{name}`" if name else ""
+
+
+def _vectors(name: str, vectors: Vectors) -> str:
+    return (
+        f"Test images {', '.join(map(str, vectors.places))} (counted from 0), as raw arrays, little-endian:\n\n"
+        f"- `{name}.images.bin`: uint8, shape {vectors.images.shape}: images, height, width, channels; before the last "
+        "step above.\n"
+        f"- `{name}.inputs.bin`: float32, shape {vectors.inputs.shape}: what this file was given.\n"
+        f"- `{name}.outputs.bin`: float32, shape {vectors.outputs.shape}: the scores that it gave."
+    )
+
+
+def tested_images(check: CheckResult, info: DatasetInfo) -> str:
+    """Return in words which images a file was run on."""
+    if check.images == info.test_size:
+        return f"all {info.test_size} test images"
+    return (
+        f"{check.images} of {info.test_size} test images, evenly spread: numbers "
+        f"round(linspace(0, {info.test_size - 1}, {check.images}))"
+    )
+
+
 def _accuracy(trained: TrainedNetwork, check: CheckResult) -> str:
-    info = trained.info
+    info, counts, measure = trained.info, trained.test_counts, measure_words(trained.settings.objective.accuracy)
     measured = "not measured by the search" if trained.test_accuracy is None else f"{trained.test_accuracy:.4f}"
     return _table(
         ("", ""),
@@ -167,9 +203,10 @@ def _accuracy(trained: TrainedNetwork, check: CheckResult) -> str:
             ("images", f"{info.train_size} training, {info.validation_size} validation, {info.test_size} test"),
             ("digest", info.digest),
             ("weights", _origin(trained)),
-            ("validation accuracy, as recorded", f"{trained.validation_accuracy:.4f}"),
-            ("test accuracy, as recorded", measured),
-            (f"accuracy of the torch network on {check.images} test images", f"{check.torch_accuracy:.4f}"),
+            (f"validation {measure}, as recorded", f"{trained.validation_accuracy:.4f}"),
+            (f"test {measure}, as recorded, on all {info.test_size} test images", measured),
+            *(() if counts is None else (("test images by class", beside_accuracy(info.classes, counts)),)),
+            (f"accuracy of the torch network on {tested_images(check, info)}", f"{check.torch_accuracy:.4f}"),
             ("accuracy of this file on the same images", f"{check.file_accuracy:.4f}"),
         ],
     )
@@ -195,14 +232,14 @@ def _check(opened: OpenedFile, check: CheckResult) -> str:
     )
 
 
-def _memory(columns: Sequence[MemoryColumn], least: LeastPeak, wanted: Format, opened: OpenedFile) -> str:
+def _memory(columns: Sequence[MemoryColumn], least: LeastPeak, wanted: FileFormat, opened: OpenedFile) -> str:
     rows = [("weights and biases", *(f"{column.weights:,}" for column in columns))]
-    rows += [(f"activations, `{name}`", *(f"{column.peaks[name]:,}" for column in columns)) for name in _CONVENTIONS]
+    rows += [(f"activations, `{name}`", *(f"{column.peaks[name]:,}" for column in columns)) for name in CONVENTIONS]
     for place, column in enumerate(columns):
         if column.predicted is not None:
             cells = ["", ""]
             cells[place] = f"{column.predicted:,}"
-            rows.append((f"predicted: {described(wanted, int8=place == 1)}", *cells))
+            rows.append((f"predicted: {wanted.prediction_words(int8=place == 1)}", *cells))
     text = _table(("bytes", "float32", "int8"), rows)
     if not least.exact:
         text += (
@@ -210,25 +247,27 @@ def _memory(columns: Sequence[MemoryColumn], least: LeastPeak, wanted: Format, o
         )
     if opened.planned_bytes is None:
         return text + f"\n\n{opened.runtime} has no plan for activations; what it allocates differs with its settings."
-    return text + (
+    text += (
         f"\n\nActivation memory that the file's own plan reserves: **{opened.planned_bytes:,} bytes**, with the image, "
         "the scores and the scratch memory of kernels."
     )
+    for bits, needs in opened.needs.allocators.items():
+        text += (
+            f" With {bits}-bit pointers the runtime's own tables take another {needs.method:,} bytes from its method "
+            f"allocator, and {needs.temporary:,} from its temporary one while it loads."
+        )
+    return text
 
 
 def _versions(trained: TrainedNetwork) -> Iterator[tuple[str, str, str]]:
     before, now = dict(trained.start.versions), dict(versions())
     for name in dict.fromkeys((*before, *now)):
         yield name, before.get(name, "-"), now.get(name, "-")
-    for package in dict.fromkeys(package for format_ in Format for package in format_.packages):
+    for package in dict.fromkeys(package for name in FORMATS for package in FORMATS[name].packages):
         try:
             yield package, "-", metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-
-
-def _figures(values: Sequence[float]) -> str:
-    return f"({', '.join(f'{value:.6g}' for value in values)})"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]] | Iterator[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""Compares what an exported file computes with the torch network that it came from."""
+"""Comparison of an exported file's results with those of the torch network that it was made from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,27 +9,29 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from memnas_core.export.model_file import ExportError, OpenedFile
+from memnas_core.export.file_format import ExportError, OpenedFile
 
 CHECK_IMAGES = 1000
 TOLERANCE = 1e-4
-"""Of the largest score's size; float32 keeps about 1e-7 in each of the thousands of additions of a network."""
+"""Largest difference of scores, relative to the largest score. A network has thousands of additions, and float32 has
+a relative precision of about 1e-7 in each."""
 
 _WARM_UP = 3
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the comparison gave.
+    """The result of the comparison.
 
     Attributes:
-        images: How many were run, one at a time.
-        torch_accuracy: Of the torch network on them, in [0, 1].
-        file_accuracy: Of the file on them, in [0, 1].
-        same_classes: To how many images both give the same class.
-        largest_difference: Between two scores.
-        largest_score: Size of the largest score of the torch network.
-        median_seconds: Of one image's run on this machine with one thread; None where it would tell nothing.
+        images: Number of images that were run, one at a time.
+        torch_accuracy: Accuracy of the torch network on these images, in [0, 1].
+        file_accuracy: Accuracy of the file on these images, in [0, 1].
+        same_classes: Number of images to which both give the same class.
+        largest_difference: Largest absolute difference between scores of the file and the torch network.
+        largest_score: Largest absolute score of the torch network.
+        median_seconds: Median time of one image on this machine with one thread, in seconds; None if it would be
+            meaningless.
     """
 
     images: int
@@ -42,22 +44,22 @@ class CheckResult:
 
     @property
     def accuracy_difference(self) -> float:
-        """The file's accuracy minus the torch network's."""
+        """Accuracy of the file minus accuracy of the torch network."""
         return self.file_accuracy - self.torch_accuracy
 
 
 def check_file(opened: OpenedFile, network: nn.Module, images: Tensor, labels: Tensor, exact: bool) -> CheckResult:
-    """Run a file on images.
+    """Return how a file compares with the torch network on images.
 
     Args:
-        opened: The file.
+        opened: The opened file.
         network: The torch network, in evaluation mode.
         images: Normalised images, shape (n, channels, height, width), n > 0.
-        labels: Their classes, shape (n,).
+        labels: Classes of the images, shape (n,).
         exact: Whether scores must be equal within the tolerance and classes the same, as in float32.
 
     Raises:
-        ExportError: They are not, or a score is no finite number.
+        ExportError: Scores or classes differ although `exact` is true, or a score is not finite.
     """
     with _one_thread(), torch.no_grad():
         expected = network(images)
@@ -67,7 +69,7 @@ def check_file(opened: OpenedFile, network: nn.Module, images: Tensor, labels: T
     if not found.isfinite().all():
         raise ExportError(f"{opened.ran_by}: expected finite scores, found others; it was not kept")
     classes, expected_classes = found.argmax(1), expected.argmax(1)
-    # Where two classes are level within the tolerance, either is right.
+    # If the scores of two classes are equal within the tolerance, either class is right.
     level = expected.gather(1, classes[:, None]).squeeze(1) >= expected.max(1).values - 2 * TOLERANCE * size
     if exact and (difference > TOLERANCE * size or not level.all()):
         raise ExportError(
@@ -86,7 +88,7 @@ def check_file(opened: OpenedFile, network: nn.Module, images: Tensor, labels: T
 
 
 def _run(opened: OpenedFile, images: Tensor) -> tuple[Tensor, list[float]]:
-    """Return the scores of all images, shape (n, classes), and the seconds that each took."""
+    """Return the scores of all images, shape (n, classes), and the seconds that each image took."""
     for image in images[:_WARM_UP].split(1):
         opened.run(image)
     scores, seconds = [], []

@@ -1,13 +1,11 @@
 """ExecuTorch programs (.pte): float32 with portable operators, int8 with Cortex-M operators.
 
 No delegate takes layers out of the program, so that its memory plan is the arena that a device reserves. It is memnas's
-plan (`memnas_core.executorch_plan`), or ExecuTorch's own where that is smaller.
+plan (`memnas_core.export.executorch_plan`), or ExecuTorch's own plan if that is smaller.
 """
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -15,40 +13,117 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from memnas_core.deployed import DeployedNetwork
-from memnas_core.executorch_plan import TensorSpec, plan_memory
 from memnas_core.export import cortex_m
-from memnas_core.export.model_file import OpenedFile
+from memnas_core.export.executorch_plan import TensorSpec, plan_memory
+from memnas_core.export.executorch_runtime import LoadedProgram, silent
+from memnas_core.export.file_format import FileFormat, OpenedFile
+from memnas_core.export.program_needs import program_needs
 from memnas_core.export.program_runner import ProgramRunner
-from memnas_core.export.quantise import channels_first, channels_last, export_float, export_int8
+from memnas_core.export.quantise import TakesChannelsLast, channels_first, channels_last, export_float, export_int8
+from memnas_core.memory.arena import plan_shared
+from memnas_core.memory.arena_rules import shared_graph
+from memnas_core.memory.kernel_scratch import KERNELS, Kernels
+from memnas_core.memory.runtime_operators import EXECUTORCH_PLANNED, runtime_arena, runtime_graph
+from memnas_core.space.graph import IMAGE, Graph
+from memnas_core.training.deployed import DeployedNetwork
+
+FLOAT32_BYTES, INT8_BYTES = 4, 1
 
 
-def write_executorch(network: DeployedNetwork, images: Tensor, int8: bool) -> bytes:
-    """Return the network as an ExecuTorch program for one image.
+class ExecutorchFormat(FileFormat):
+    """ExecuTorch programs, which have no place for facts.
 
-    Args:
-        network: What to write.
-        images: Normalised training images, shape (n, channels, height, width); int8 is calibrated on them.
-        int8: Whether weights and activations are int8.
+    Attributes:
+        core: Processor core that int8 programs are for.
     """
-    with cortex_m.quiet():
-        from executorch.exir import ExecutorchBackendConfig, to_edge
-        from executorch.exir.passes import MemoryPlanningPass
 
+    name = "executorch"
+    described = "ExecuTorch program"
+    suffix = ".pte"
+    packages = ("executorch", "torchao")
+    carries_facts = False
+
+    def __init__(self, core: str = cortex_m.USUAL_CORE) -> None:
+        self.core = core
+
+    def cores(self, int8: bool) -> tuple[str, ...]:
+        """Return the cores that int8 programs are for; portable operators run on any processor."""
+        return cortex_m.CORES if int8 else ()
+
+    def for_core(self, core: str) -> "ExecutorchFormat":
+        """Return the format for another core."""
+        return ExecutorchFormat(core)
+
+    def write(self, network: DeployedNetwork, images: Tensor, int8: bool, facts: str) -> bytes:  # noqa: ARG002
+        """Return the network as an ExecuTorch program for one image."""
+        with cortex_m.quiet():
+            from executorch.exir import ExecutorchBackendConfig, to_edge
+            from executorch.exir.passes import MemoryPlanningPass
+
+            if int8:
+                edge = cortex_m.to_cortex_m(export_int8(TakesChannelsLast(network), channels_last(images)), self.core)
+            else:
+                edge = to_edge(export_float(network, images[:1]))
+            config = ExecutorchBackendConfig(memory_planning_pass=MemoryPlanningPass(smaller_plan))
+            return bytes(edge.to_executorch(config).buffer)
+
+    def open(self, path: Path, int8: bool) -> OpenedFile:
+        """Open a program.
+
+        A float32 program runs in ExecuTorch's own runtime. The kernels of an int8 one are machine code for a Cortex-M,
+        so here its instructions are executed one by one, in an arena of the planned size; those that are not for
+        CMSIS-NN run in ExecuTorch's own runtime as well, and must give the same there (`program_runner`).
+        """
+        version = metadata.version("executorch")
+        with cortex_m.quiet():
+            if int8:
+                cortex_m.register_operators()
+            content = path.read_bytes()
+            runner = ProgramRunner(content, for_device=int8)
+            if int8:
+                return OpenedFile(
+                    f"ExecuTorch {version} on a {self.core}",
+                    f"memnas, with ExecuTorch {version}'s portable kernels and references of its Cortex-M operators",
+                    runner.planned_bytes,
+                    on_this_machine=False,
+                    channels_last=True,
+                    run=lambda image: runner.run(channels_last(image)),
+                    needs=program_needs(content),
+                )
+            program = LoadedProgram(content)
+            with silent():  # the first run is when native code looks at the processor
+                program.run((torch.zeros(program.input_shape),))
+
+        def run(image: Tensor) -> Tensor:
+            (scores,) = program.run((channels_first(image),))
+            return scores.clone()  # the next run writes over them
+
+        name = f"ExecuTorch {version} with portable operators"
+        needs = program_needs(content)
+        return OpenedFile(
+            name, name, runner.planned_bytes, on_this_machine=True, channels_last=False, run=run, needs=needs
+        )
+
+    def predicted_bytes(self, graph: Graph, int8: bool) -> int | None:
+        """Return the arena that the file plans."""
         if int8:
-            edge = cortex_m.to_cortex_m(export_int8(network, images))
-        else:
-            edge = to_edge(export_float(network, images[:1]))
-        config = ExecutorchBackendConfig(memory_planning_pass=MemoryPlanningPass(smaller_plan))
-        return bytes(edge.to_executorch(config).buffer)
+            return _int8_program_bytes(graph, KERNELS[self.core])
+        return runtime_arena(graph, EXECUTORCH_PLANNED, FLOAT32_BYTES).bytes
+
+    def prediction_words(self, int8: bool) -> str:
+        """Return in words what is predicted."""
+        return "ExecuTorch's plan" + (f" on a {self.core}" if int8 else "")
+
+
+EXECUTORCH = ExecutorchFormat()
 
 
 def smaller_plan(
     alignment: int, specs: Sequence[TensorSpec], graph_module: GraphModule, signature: object, extra_padding: int
 ) -> list[int]:
-    """Give each tensor its place by memnas's plan, or by ExecuTorch's own where that needs less.
+    """Place each tensor by memnas's plan, or by ExecuTorch's own plan if that needs less.
 
-    Arguments and result as `memnas_core.executorch_plan.plan_memory`.
+    Arguments and result are those of `memnas_core.export.executorch_plan.plan_memory`.
     """
     from executorch.exir.memory_planning import MemoryPlanningAlgorithmSuite
 
@@ -59,52 +134,17 @@ def smaller_plan(
     return found
 
 
-def open_executorch(path: Path, int8: bool) -> OpenedFile:
-    """Open a program.
-
-    A float32 program runs in ExecuTorch's own runtime. The kernels of an int8 one are machine code for a Cortex-M, so
-    here its instructions are executed one by one, in an arena of the planned size (`program_runner`).
-    """
-    version = metadata.version("executorch")
-    with cortex_m.quiet():
-        if int8:
-            cortex_m.register_operators()
-        runner = ProgramRunner(path.read_bytes())
-        if int8:
-            return OpenedFile(
-                f"ExecuTorch {version} on a {cortex_m.TARGET}",
-                f"memnas, with the reference implementations of ExecuTorch {version}'s Cortex-M operators",
-                runner.planned_bytes,
-                on_this_machine=False,
-                channels_last=True,
-                run=lambda image: runner.run(channels_last(image)),
-            )
-        with _silent():
-            from executorch.runtime import Runtime
-
-            method = Runtime.get().load_program(path).load_method("forward")
-            # The first run is when native code looks at the processor.
-            method.execute((torch.zeros(method.metadata.input_tensor_meta(0).sizes()),))
-
-    def run(image: Tensor) -> Tensor:
-        (scores,) = method.execute((channels_first(image),))
-        assert isinstance(scores, Tensor), "a network returns a tensor"
-        return scores.clone()  # the next run writes over them
-
-    name = f"ExecuTorch {version} with portable operators"
-    return OpenedFile(name, name, runner.planned_bytes, on_this_machine=True, channels_last=False, run=run)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Swallow what the runtime's native code writes to standard error about the processor that it finds."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def _int8_program_bytes(graph: Graph, kernels: Kernels) -> int:
+    """Return the arena of an int8 program, which takes and gives float32."""
+    made = runtime_graph(graph, replace(EXECUTORCH_PLANNED, kernels=kernels), INT8_BYTES)
+    image, scores = "quantised image", "dequantised scores"
+    layers: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"quantise": ((IMAGE,), (image,))}
+    for name, (reads, writes) in made.layers.items():
+        layers[name] = tuple(image if read == IMAGE else read for read in reads), tuple(writes)
+    layers["dequantise"] = (graph.output,), (scores,)
+    wide = {IMAGE: made.sizes[IMAGE] * FLOAT32_BYTES, scores: made.sizes[graph.output] * FLOAT32_BYTES}
+    sizes = {**made.sizes, image: made.sizes[IMAGE], **wide}
+    alignment = EXECUTORCH_PLANNED.alignment
+    return plan_shared(
+        shared_graph(layers, sizes, made.roles, EXECUTORCH_PLANNED.rules, alignment=alignment), alignment
+    ).bytes

@@ -1,4 +1,4 @@
-"""The images that an export needs: training images to calibrate int8 on, test images to check the file with."""
+"""The images that an export needs: training images for the calibration of int8, test images to check the file."""
 
 import numpy as np
 import torch
@@ -16,10 +16,10 @@ def calibration_images(trained: TrainedNetwork) -> Tensor:
 
 
 def check_images(trained: TrainedNetwork) -> tuple[Tensor, Tensor]:
-    """Return normalised test images and their classes, evenly spread over the test split.
+    """Return normalised test images, evenly spread over the test split, and their classes.
 
     Returns:
-        Shapes (n, channels, height, width) and (n,).
+        Images, shape (n, channels, height, width), and classes, shape (n,).
     """
     return _images(trained, open_dataset(trained.dataset).test, CHECK_IMAGES)
 
@@ -30,10 +30,10 @@ def _images(trained: TrainedNetwork, split: Split, count: int) -> tuple[Tensor, 
 
 
 def normalised(info: DatasetInfo, images: Tensor) -> Tensor:
-    """Return what a network takes: (pixel / 255 - mean) / std in each channel, as in training.
+    """Return images as a network takes them: (pixel / 255 - mean) / std in each channel, as in training.
 
     Args:
-        info: Its mean and std.
+        info: Facts about the data set; mean and std are used.
         images: uint8, shape (n, channels, height, width).
 
     Returns:

@@ -1,13 +1,12 @@
 """Post-training quantisation to int8 by PT2E, calibrated on training images."""
 
-import copy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from memnas_core.deployed import DeployedNetwork
 from memnas_core.export import cortex_m
+from memnas_core.training.deployed import DeployedNetwork
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -19,38 +18,52 @@ def export_float(network: DeployedNetwork, image: Tensor) -> "ExportedProgram":
     """Return the network as torch's exported program for one image.
 
     Args:
-        network: What to export.
-        image: Shape (1, channels, height, width).
+        network: Network to export.
+        image: Normalised image, shape (1, channels, height, width).
     """
     return torch.export.export(network, (channels_first(image),))
 
 
-def export_int8(network: DeployedNetwork, calibration: Tensor) -> "ExportedProgram":
-    """Return the quantised network as an exported program for one image in channels-last layout.
+def export_int8(network: nn.Module, calibration: Tensor) -> "ExportedProgram":
+    """Return the quantised network as an exported program for one image.
 
-    It has int8 weights, and computes in float32 between pairs of operations that quantise and dequantise, for a
-    backend to make one int8 operator of.
+    The program has int8 weights, and computes in float32 between operations that quantise and dequantise; a backend
+    fuses each such group into one int8 operator.
 
     Args:
-        network: What to quantise.
-        calibration: Normalised training images, shape (n, channels, height, width).
+        network: Network to quantise, in evaluation mode.
+        calibration: Normalised training images as the network takes them; the first dimension counts them.
     """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    images = [channels_last(image) for image in calibration.split(1)]
-    laid_out = copy.deepcopy(network).to(memory_format=torch.channels_last)
-    program = torch.export.export(laid_out, (images[0],))
+    # A file holds the storage of its example: a copy of one image, not all the images of the calibration.
+    images = [image.clone(memory_format=torch.contiguous_format) for image in calibration.split(1)]
+    program = torch.export.export(network, (images[0],))
     observed = prepare_pt2e(program.module(check_guards=False), cortex_m.quantizer())
     for image in images:
         observed(image)
     return torch.export.export(convert_pt2e(observed), (images[0],))
 
 
-def channels_last(image: Tensor) -> Tensor:
-    """Return a copy with the channels last in memory; with one channel strides alone would not tell."""
-    return image.clone(memory_format=torch.channels_last)
+class TakesChannelsLast(nn.Module):
+    """A network whose image has the shape (1, height, width, channels)."""
+
+    def __init__(self, network: DeployedNetwork) -> None:
+        super().__init__()
+        self.network = network.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return class scores, shape (1, classes)."""
+        scores = self.network(image.permute(0, 3, 1, 2))
+        assert isinstance(scores, Tensor), "a network returns a tensor"
+        return scores
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Return a copy of shape (n, height, width, channels)."""
+    return images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
 
 
 def channels_first(image: Tensor) -> Tensor:
-    """Return a copy with the channels first in memory."""
+    """Return a copy of the same shape, (n, channels, height, width), whose memory has this order too."""
     return image.clone(memory_format=torch.contiguous_format)

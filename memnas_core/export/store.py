@@ -1,21 +1,21 @@
-"""Finding a trained network in the store by what a person calls it."""
+"""Finding a trained network in the store by the name that a user gives."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from yaml import YAMLError
-
-from memnas_core.architecture import Architecture
-from memnas_core.architecture_json import from_json
 from memnas_core.data.dataset import INFO_FILE, SPLITS, DatasetInfo
 from memnas_core.errors import InputError, RecordError
-from memnas_core.reading import read_text
-from memnas_core.records import CandidateRow, Status
-from memnas_core.result_folder import SearchFolder, Start
-from memnas_core.training_records import WEIGHTS_FILE
-from memnas_core.yaml_reader import read_yaml
+from memnas_core.files.untrusted import read_text
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.records.class_counts import ClassCounts
+from memnas_core.records.trainings import Status
+from memnas_core.results.folder import SearchFolder, Start
+from memnas_core.settings.schema import Settings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.architecture_json import from_json
+from memnas_core.training.record import WEIGHTS_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,15 @@ class TrainedNetwork:
 
     Attributes:
         search: Name of the search.
-        row: Its line in the table of candidates.
-        weights: The file.
-        validation_accuracy: Of these weights, in [0, 1].
-        test_accuracy: Of these weights, in [0, 1]; None where the search did not measure it.
-        retrained_epochs: Epochs of the retraining at the search's end; None where the search's own weights are meant.
-        settings: What the search was told, `section.key` -> value, as it was written down then.
-        start: What it began with.
-        dataset: Folder of the prepared images.
+        row: The network's row in the table of candidates.
+        weights: File of the weights.
+        validation_accuracy: Validation accuracy of these weights, by the measure of the settings, in [0, 1].
+        test_accuracy: Test accuracy of these weights, in [0, 1]; None if the search did not measure it.
+        retrained_epochs: Epochs of the retraining at the search's end; None if the weights are from the search itself.
+        settings: Settings of the search as they were recorded, `section.key` -> value.
+        start: Record of the search's start.
+        store: Folder of the store.
+        test_counts: Results on the test images by class; None if the search did not measure or keep them.
     """
 
     search: str
@@ -40,13 +41,14 @@ class TrainedNetwork:
     validation_accuracy: float
     test_accuracy: float | None
     retrained_epochs: int | None
-    settings: Mapping[str, str]
+    settings: Settings
     start: Start
-    dataset: Path
+    store: Path
+    test_counts: ClassCounts | None = None
 
     @property
     def architecture(self) -> Architecture:
-        """The network's architecture."""
+        """Architecture of the network."""
         return from_json(self.row.architecture, source=f"the table of candidates of {self.search}")
 
     @property
@@ -54,18 +56,27 @@ class TrainedNetwork:
         """Facts about the images."""
         return self.start.dataset
 
+    @property
+    def dataset(self) -> Path:
+        """Folder of the prepared images.
+
+        Raises:
+            RecordError: They are not on disk.
+        """
+        return _dataset(self.store, self.info, self.search)
+
 
 def find_trained(store: Path, target: str) -> TrainedNetwork:
-    """Return the network that a person means.
+    """Return the trained network that a user means.
 
     Args:
-        store: The store of the settings.
-        target: `SEARCH` for the network that a search handed over, `SEARCH/ID` for a candidate with the weights
-            that the search gave it, or `ID` where only one search trained it; the first digits of an id suffice.
+        store: Folder of the store, as in the settings.
+        target: `SEARCH` for the network that a search chose, `SEARCH/ID` for a candidate with the weights from the
+            search, or `ID` if only one search trained it; the first digits of an id suffice.
 
     Raises:
         InputError: There is no such network, or several; the message names the nearest.
-        RecordError: What the search recorded is damaged, or its weights or images are not on disk.
+        RecordError: The record of the search is damaged, or its weights are not on disk.
     """
     searches = _searches(store)
     name, slash, digits = target.partition("/")
@@ -118,7 +129,8 @@ def _chosen(store: Path, name: str, folder: SearchFolder) -> TrainedNetwork:
     if not rows:
         raise RecordError(f"{folder.path}: expected the chosen network {chosen.arch_id} among its candidates")
     accuracies = (chosen.validation_accuracy, chosen.test_accuracy, chosen.retrained_epochs)
-    return _trained(store, name, folder, rows[-1], folder.chosen / WEIGHTS_FILE, accuracies)
+    trained = _trained(store, name, folder, rows[-1], folder.chosen / WEIGHTS_FILE, accuracies)
+    return replace(trained, test_counts=chosen.test_counts)
 
 
 def _trained(
@@ -131,35 +143,17 @@ def _trained(
 ) -> TrainedNetwork:
     if not weights.is_file():
         raise RecordError(f"{weights}: expected the weights of {row.arch_id}, found none; restore them: dvc checkout")
-    start = folder.start()
-    dataset = _dataset(store, start.dataset, search)
-    return TrainedNetwork(search, row, weights, *accuracies, _settings(folder), start, dataset)
-
-
-def _settings(folder: SearchFolder) -> dict[str, str]:
-    """Read the settings as text: a search of an older memnas, with other keys, can be exported too."""
-    path = folder.path / "settings.yaml"
-    try:
-        document = read_yaml(read_text(path))
-    except (OSError, ValueError, YAMLError) as error:
-        raise RecordError(f"{path}: expected the settings of a search, found {error}") from error
-    sections = document.items() if isinstance(document, dict) else ()
-    return {
-        f"{section}.{key}": str(value)
-        for section, values in sections
-        if isinstance(values, dict)
-        for key, value in values.items()
-    }
+    return TrainedNetwork(search, row, weights, *accuracies, folder.settings(), folder.start(), store)
 
 
 def _dataset(store: Path, info: DatasetInfo, search: str) -> Path:
-    """Return the folder of the images that a search was told; export needs them for calibration and its check."""
+    """Return the folder of a search's images, which an export needs for calibration and check."""
     for path in sorted((store / "data").glob(f"*/{INFO_FILE}")):
         is_whole = all((path.parent / f"{name}.arrow").is_file() for name in SPLITS)
         try:
             digest = DatasetInfo.from_json(read_text(path)).digest
         except (OSError, UnicodeDecodeError, RecordError):
-            continue  # damaged: `prepare_dataset` will make it anew when a search needs it
+            continue  # damaged; `prepare_dataset` makes it anew when a search needs it
         if is_whole and digest == info.digest:
             return path.parent
     raise RecordError(

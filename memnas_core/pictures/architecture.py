@@ -1,14 +1,13 @@
 """The picture of an architecture: its blocks side by side, each with its cells from top to bottom.
 
-Source: Figure 1(b). On the left of a block runs a line for each tensor that its cells read, the block's input
-first; a dot is where a layer reads it. A cell's two layers meet in its combiner, and what the block's output
-includes runs down on the right.
+Source: Figure 1(b). On the left of a block there is a line for each tensor that its cells read, the block's input
+first; a dot marks where a layer reads it. A cell's two layers meet in its combiner. Cells that are part of the
+block's output are joined to the line on the right.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from memnas_core.architecture import OPERATIONS, Architecture, Block, Cell, Combiner, Operation, canonical
 from memnas_core.pictures.ink import Ink, Kind
 from memnas_core.pictures.look import (
     ACCENT,
@@ -21,25 +20,10 @@ from memnas_core.pictures.look import (
     TINY_SIZE,
     TITLE_SIZE,
 )
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture, Block, Cell, Combiner, canonical
+from memnas_core.space.operations import OPERATIONS, Operation
 
-
-@dataclass(frozen=True, slots=True)
-class _Label:
-    color: str
-    short: str
-    full: str
-
-
-LABELS = {
-    Operation.CONV_3X3: _Label("#9dc3e6", "conv 3×3", "conv 3×3"),
-    Operation.DEPTHWISE_3X3: _Label("#fbd38d", "dw 3×3", "depthwise 3×3"),
-    Operation.DEPTHWISE_5X5: _Label("#f4a582", "dw 5×5", "depthwise 5×5"),
-    Operation.FACTORIZED_7X7: _Label("#cbb2e6", "1×7, 7×1", "1×7 then 7×1"),
-    Operation.AVERAGE_POOL_3X3: _Label("#d3e8b0", "avg 3×3", "average pool 3×3"),
-    Operation.MAX_POOL_3X3: _Label("#86c98f", "max 3×3", "max pool 3×3"),
-    Operation.DILATED_3X3: _Label("#7fd1d1", "dil 3×3", "dilated conv 3×3"),
-    Operation.IDENTITY: _Label("#ffffff", "identity", "identity"),
-}
 JOIN_LABELS = {Combiner.SUM: "+", Combiner.CONCAT: "cat"}
 
 # All lengths in inches.
@@ -62,11 +46,11 @@ class _Group:
     """Equal blocks in a row, drawn once.
 
     Attributes:
-        first: Number of the first of them.
-        count: How many they are.
-        block: One of them.
-        is_trimmed: Whether trimming has visibly changed them.
-        full_cells: Cells of the fullest block of the architecture.
+        first: Number of the first block.
+        count: Number of blocks.
+        block: The block that they all equal.
+        is_trimmed: Whether trimming has visibly changed the blocks.
+        full_cells: Number of cells in the fullest block of the architecture.
     """
 
     first: int
@@ -83,7 +67,7 @@ class _Group:
 
     @property
     def lanes(self) -> dict[int, int]:
-        """The lane of every tensor that is read; the block's input is leftmost."""
+        """Tensor number -> its lane, for every tensor that is read; the block's input is leftmost."""
         read = sorted({branch.input for cell in self.block.cells for branch in cell.branches})
         return {tensor: lane for lane, tensor in enumerate(read)}
 
@@ -96,7 +80,7 @@ def architecture_svg(architecture: Architecture) -> str:
     """Return the picture of an architecture as SVG.
 
     Neighbouring blocks that are equal are drawn once. A block counts as trimmed, and its frame is coloured,
-    where it differs from the fullest block or has an identity or a cell with one layer.
+    if it differs from the fullest block or has an identity or a cell with one layer.
     """
     groups = list(_groups(architecture))
     rows = [groups[start : start + COLUMNS] for start in range(0, len(groups), COLUMNS)]
@@ -130,7 +114,7 @@ def _groups(architecture: Architecture) -> Iterator[_Group]:
         if number < len(blocks) and blocks[number] == block:
             continue
         is_trimmed = shapes[number - 1] != fullest or any(
-            len(cell.branches) < 2 or any(branch.operation is Operation.IDENTITY for branch in cell.branches)
+            len(cell.branches) < 2 or any(branch.operation is ops.IDENTITY for branch in cell.branches)
             for cell in block.cells
         )
         yield _Group(first + 1, number - first, block, is_trimmed, len(fullest))
@@ -139,7 +123,7 @@ def _groups(architecture: Architecture) -> Iterator[_Group]:
 
 def _fullness(cells: Sequence[Cell]) -> tuple[int, int, int]:
     branches = [branch for cell in cells for branch in cell.branches]
-    growable = sum(branch.operation is not Operation.IDENTITY for branch in branches)
+    growable = sum(branch.operation is not ops.IDENTITY for branch in branches)
     return len(branches), growable, sum(cell.included for cell in cells)
 
 
@@ -198,7 +182,7 @@ def _write_head(ink: Ink, group: _Group, left: float, top: float, width: float) 
 def _add_cell(
     ink: Ink, cell: Cell, number: int, left: float, top: float, lane_x: Mapping[int, float]
 ) -> dict[int, float]:
-    """Add what is on a cell's card; return how far down its layers read which tensor."""
+    """Draw a cell's card; return the height at which its lowest layer reads each tensor (tensor number -> y)."""
     layer_left, layer_right = left + CARD_PAD, left + CARD_PAD + LAYER_WIDTH
     join_left = left + CARD_WIDTH - CARD_PAD - JOIN_WIDTH
     join_x, middle = join_left + JOIN_WIDTH / 2, top + CARD_HEIGHT / 2
@@ -211,8 +195,8 @@ def _add_cell(
             ink.box(Kind.CUT, layer_left, layer_top, LAYER_WIDTH, LAYER_HEIGHT, "none")
             ink.write(layer_left + LAYER_WIDTH / 2, y, "cut away", TINY_SIZE, SOFT, "center")
             continue
-        label = LABELS[branch.operation]
-        ink.box(Kind.LAYERS, layer_left, layer_top, LAYER_WIDTH, LAYER_HEIGHT, label.color)
+        label = branch.operation.label
+        ink.box(Kind.LAYERS, layer_left, layer_top, LAYER_WIDTH, LAYER_HEIGHT, label.colour)
         ink.write(layer_left + 0.05, y, _tensor(branch.input), TINY_SIZE, SOFT)
         ink.write(layer_left + TAG, y, label.short)
         ink.line(Kind.WIRES, (lane_x[branch.input], y), (layer_left, y))
@@ -231,7 +215,7 @@ def _tensor(number: int) -> str:
 
 
 def _spans(numbers: Sequence[int]) -> str:
-    """Return cells in few letters, such as `c1–c4 c6`."""
+    """Return cell numbers in short form, such as `c1–c4 c6`."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and spans[-1][-1] == number - 1:
@@ -248,12 +232,12 @@ def _words(cell: Cell) -> str:
 
 
 def _add_key(ink: Ink, architecture: Architecture, top: float, width: float) -> float:
-    """Add what the colours and signs mean and return the lower end of it."""
+    """Draw the key of colours and signs and return its lower end."""
     cells = [cell for block in architecture.blocks for cell in block.cells]
     operations = {branch.operation for cell in cells for branch in cell.branches}
     combiners = {cell.combiner for cell in cells if len(cell.branches) == 2}
     x, y = EDGE, top
-    entries = [(LABELS[operation].full, operation) for operation in OPERATIONS if operation in operations]
+    entries = [(operation.label.words, operation) for operation in OPERATIONS if operation in operations]
     signs = [("sum of both", Combiner.SUM), ("concatenation of both", Combiner.CONCAT)]
     words = [(text, combiner) for text, combiner in signs if combiner in combiners]
     for text, sign in (*entries, *words, ("in the block's output", None)):
@@ -261,7 +245,7 @@ def _add_key(ink: Ink, architecture: Architecture, top: float, width: float) -> 
         if x + length > width and x > EDGE:
             x, y = EDGE, y + KEY_ROW
         if isinstance(sign, Operation):
-            ink.box(Kind.LAYERS, x, y - 0.065, 0.2, 0.13, LABELS[sign].color, radius=0.03)
+            ink.box(Kind.LAYERS, x, y - 0.065, 0.2, 0.13, sign.label.colour, radius=0.03)
         elif isinstance(sign, Combiner):
             ink.box(Kind.JOINS, x - 0.03, y - 0.085, 0.26, 0.17, edge=INK, radius=0.08)
             ink.write(x + 0.1, y, JOIN_LABELS[sign], TINY_SIZE, align="center")

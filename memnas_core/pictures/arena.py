@@ -1,4 +1,4 @@
-"""The arena plot: which bytes of an arena each tensor takes, from when to when."""
+"""The arena plot: which bytes of an arena each tensor takes in which steps."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from memnas_core.arena import ArenaPlan, Placement
+from memnas_core.memory.arena import ArenaPlan, Placement
+from memnas_core.memory.arena_report import used_in_steps
 from memnas_core.pictures.canvas import add_key, inner_axes, picture, plain, sheet, shortened, whole_numbers
 from memnas_core.pictures.look import (
     ACCENT,
@@ -29,22 +30,22 @@ from memnas_core.pictures.values import byte_unit, shown_bytes
 
 HEAD, FOOT, LEFT, RIGHT = 0.62, 0.9, 0.7, 0.3  # inches
 PLOT_HEIGHT = 4.4
-HEADROOM = 1.1  # height of the axes in arenas: what is written above the arena stands there
+HEADROOM = 1.1  # height of the axes divided by that of the arena; leaves room for the words above the arena
 NAME_LENGTH = 34
-LINE_LENGTH = 128  # letters of small text that fit beside one another
-LETTER = 0.62  # width of a letter, in its height
+LINE_LENGTH = 128  # characters of small text that fit into a line
+LETTER = 0.62  # width of a character divided by the font size
 
 
 def arena_svg(plan: ArenaPlan, title: str) -> str:
     """Return an arena as SVG: bytes upwards, time to the right, a rectangle for each tensor.
 
-    What is in memory at the peak (the first step with most bytes) is coloured. Memory that tensors share has a
-    frame from the first to the last of them; of two tensors in one place the later one is seen. Tensors are named
-    where there is room, those in memory at the peak below the plot, and all where the pointer rests on them.
+    Tensors in memory at the peak (the first step with most bytes) are coloured and listed below the plot. Memory that
+    tensors share has a frame from its first to its last step; a later tensor in the same place is drawn over an earlier
+    one. Tensors are named where there is room, and when the pointer rests on them.
 
     Args:
-        plan: The arena; it holds at least one tensor that has bytes.
-        title: Stands above the plot.
+        plan: Arena with at least one tensor of more than 0 bytes.
+        title: Title above the plot.
     """
     label = plain(f"{title}: {len(plan.placements)} tensors in an arena of {plan.bytes} bytes")
     return picture(CHART_WIDTH, HEAD + PLOT_HEIGHT + FOOT, label, lambda figure: _draw(figure, plan, title))
@@ -81,13 +82,12 @@ def _key() -> list[Patch]:
 
 
 def _peak_step(plan: ArenaPlan) -> int:
-    pieces = plan.reserved()
-    steps = range(1, max(piece.last for piece in pieces) + 1)
-    return max(steps, key=lambda step: sum(piece.bytes for piece in pieces if piece.born <= step <= piece.last))
+    used = used_in_steps(plan)
+    return used.index(max(used)) + 1
 
 
 def _peak_lines(plan: ArenaPlan) -> list[str]:
-    """Say in two lines at most what is in memory at the peak, the largest first."""
+    """Return at most two lines that list the tensors in memory at the peak, the largest first."""
     step = _peak_step(plan)
     pieces = sorted((p for p in plan.reserved() if p.born <= step <= p.last and p.bytes), key=lambda p: -p.bytes)
     names = [f"{shortened(plain(piece.tensor), NAME_LENGTH)} {shown_bytes(piece.bytes)}" for piece in pieces]
@@ -105,7 +105,7 @@ def _peak_lines(plan: ArenaPlan) -> list[str]:
 
 
 def _visible_end(placement: Placement, others: Sequence[Placement]) -> int:
-    """Return the step in which a tensor is gone, or another one in the same place is drawn over it."""
+    """Return the step in which a tensor is gone, or in which another tensor is drawn over it."""
     over = (
         other.born
         for other in others
@@ -160,7 +160,15 @@ def _tip(placement: Placement) -> str:
 
 
 def _name_tensors(axes: Axes, plan: ArenaPlan, unit: int, step: float, scale: float) -> None:
-    """Write names into the rectangles, along or upwards, as large as there is room for; lengths in inches."""
+    """Write names into the rectangles, across or upwards, as large as fits.
+
+    Args:
+        axes: Axes of the plot.
+        plan: The arena.
+        unit: Bytes in a unit of the vertical axis.
+        step: Width of a step, in inches.
+        scale: Height of a unit of the vertical axis, in inches.
+    """
     for placement in plan.placements:
         end = _visible_end(placement, plan.placements)
         width, height = (end - placement.born) * step, placement.bytes / unit * scale

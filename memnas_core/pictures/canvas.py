@@ -1,7 +1,7 @@
-"""Drawing with matplotlib so that any thread may do it.
+"""Drawing with matplotlib from any thread.
 
-matplotlib keeps its settings and font caches per process and does not claim to be safe in threads; so drawing
-holds one lock, uses no pyplot, and puts the settings back.
+matplotlib keeps its settings and font caches per process and does not claim to be thread-safe; so drawing
+holds a lock, uses no pyplot, and restores the settings.
 """
 
 import threading
@@ -23,8 +23,8 @@ from memnas_core.pictures.svg import FONTS, Tips, embeddable
 _LOCK = threading.Lock()
 _STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",  # text stays text: small files, searchable, read out by screen readers
-    "svg.hashsalt": "memnas",  # equal pictures are equal files
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "svg.hashsalt": "memnas",  # equal pictures give equal files
+    "text.parse_math": False,  # a dollar sign in a name is shown as such
     "font.family": "sans-serif",
     "font.sans-serif": FONTS,
     "font.size": TEXT_SIZE,
@@ -57,13 +57,13 @@ def picture(width: float, height: float, label: str, draw: Callable[[Figure], Ti
     """Draw one picture.
 
     Args:
-        width: Of the picture, in inches (72 pt).
-        height: The same.
-        label: What the picture shows, in a few words, for those who cannot see it.
-        draw: Fills the figure; it may return tips for the shapes of collections, by their gid.
+        width: Width of the picture, in inches (72 pt).
+        height: Height of the picture, in inches.
+        label: Short description of the picture for those who cannot see it.
+        draw: Function that fills the figure; it may return tips for the shapes of collections, by their gid.
 
     Returns:
-        An SVG document. A gid that `draw` gave to an artist is the class of its group.
+        SVG document; a gid that `draw` gave to an artist is the class of the artist's group.
     """
     with _LOCK, rc_context(_STYLE):
         figure = Figure(figsize=(width, height), facecolor="white")
@@ -82,7 +82,7 @@ def inner_axes(figure: Figure, left: float, top: float, width: float, height: fl
 
 
 def sheet(figure: Figure) -> Axes:
-    """Add axes without a frame over the whole figure, in inches from its upper left corner."""
+    """Add axes without a frame over the whole figure; coordinates are inches from its upper left corner."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
@@ -92,7 +92,7 @@ def sheet(figure: Figure) -> Axes:
 
 
 def add_key(figure: Figure, handles: Sequence[Artist], top: float) -> None:
-    """Say in one line, so many inches below the figure's upper edge, what marks and colours mean."""
+    """Draw a one-line key of marks and colours, `top` inches below the figure's upper edge."""
     width, height = figure.get_size_inches()
     figure.legend(
         handles=list(handles),
@@ -105,7 +105,7 @@ def add_key(figure: Figure, handles: Sequence[Artist], top: float) -> None:
 
 
 def coordinates(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """Return the x and the y of points apart, as matplotlib wants them."""
+    """Return the x and the y coordinates of points as two lists, as matplotlib wants them."""
     return [x for x, _ in points], [y for _, y in points]
 
 
@@ -115,13 +115,13 @@ def whole_numbers(count: int) -> MaxNLocator:
 
 
 def plain(text: str) -> str:
-    """Return a text with a question mark for what the font or XML cannot show."""
+    """Return a text with question marks for characters that the font or XML cannot show."""
     glyphs = _glyphs()
     return "".join(letter if ord(letter) in glyphs else "?" for letter in text)
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text of at most `length` characters, its middle left out where it is longer."""
+    """Return a text cut to at most `length` characters; an ellipsis replaces the middle of a longer one."""
     if len(text) <= length:
         return text
     tail = (length - 1) // 2

@@ -6,16 +6,16 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from memnas_core.config import ActivationConvention
 from memnas_core.pictures.canvas import add_key, coordinates, inner_axes, picture
 from memnas_core.pictures.look import ACCENT, CHART_WIDTH, INK
 from memnas_core.pictures.svg import Tips
 from memnas_core.pictures.values import byte_unit, shown_bytes, shown_percent, total_bytes
-from memnas_core.records import CandidateRow
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.settings.kinds import ActivationConvention
 
 HEIGHT = 4.7
 NAMED_ROUNDS = 12
-"""The key names so many rounds; where there are more, evenly spread ones."""
+"""Largest number of rounds in the key; of more rounds, evenly spread ones are named."""
 
 _ROUND_COLORS = LinearSegmentedColormap.from_list(
     "rounds", ["#a9b4c0", "#7b86d6", "#2b8cbe", "#2a9d8f", "#8ab833", "#e9a820"]
@@ -30,13 +30,13 @@ def front_svg(
     chosen_id: str,
     convention: ActivationConvention,
 ) -> str:
-    """Return accuracy against total bytes of all trained candidates as SVG.
+    """Return a chart of accuracy against total bytes of all trained candidates as SVG.
 
     Args:
         candidates: Rows of all rounds; those without an accuracy are left out.
-        front: The rows on the Pareto front, which a line joins.
+        front: Rows on the Pareto front, which a line joins.
         chosen_id: Id of the chosen network.
-        convention: Which peak counts as activation memory.
+        convention: Convention under which activation memory is counted.
     """
     rows = [row for row in candidates if row.measured_accuracy is not None]
     label = f"validation accuracy and bytes of {len(rows)} networks, {len(front)} on the Pareto front"

@@ -1,4 +1,4 @@
-"""The chart of one training: loss and accuracy of its epochs."""
+"""The chart of one training: loss and accuracy per epoch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,16 +9,16 @@ from memnas_core.pictures.canvas import inner_axes, picture, whole_numbers
 from memnas_core.pictures.look import ACCENT, BLUE, CHART_WIDTH
 
 if TYPE_CHECKING:  # it imports torch, which a chart does not need
-    from memnas_core.training import EpochFigures
+    from memnas_core.records.trainings import EpochFigures
 
 DOTS_UP_TO = 40
 
 
 def history_svg(history: "Sequence[EpochFigures]") -> str:
-    """Return loss and accuracy of a training's epochs as SVG.
+    """Return a chart of a training's loss and accuracy per epoch as SVG.
 
     Args:
-        history: A line for each epoch; of one epoch only dots are drawn.
+        history: Figures of each epoch; a single epoch is drawn as dots.
     """
     epochs = [line.epoch for line in history]
     panels = [

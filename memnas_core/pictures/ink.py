@@ -1,6 +1,6 @@
 """Diagrams written as SVG directly: boxes, lines, circles and words on a sheet.
 
-Two are made for every candidate that is trained; matplotlib takes 50 times as long for its words and boxes.
+Two diagrams are made for every trained candidate; matplotlib would take 50 times as long for words and boxes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,11 +15,11 @@ Point = tuple[float, float]
 Align = Literal["left", "center", "right"]
 
 _ANCHORS = {"left": "start", "center": "middle", "right": "end"}
-_BASELINE = 0.36  # of the font size: so far below the middle of small letters and digits lies the baseline
+_BASELINE = 0.36  # distance of the baseline below the middle of small letters and digits, divided by the font size
 
 
 class Kind(StrEnum):
-    """Kinds of shapes; what stands later hides what stands earlier. A kind is a group's class in the SVG."""
+    """Kinds of shapes, drawn in this order, so that later ones hide earlier ones; each is a class in the SVG."""
 
     FRAMES = "frames"
     CELLS = "cells"
@@ -70,7 +70,7 @@ _PENS = {
 
 
 class Ink:
-    """What is on one sheet; all lengths are inches from its upper left corner, font sizes points."""
+    """One sheet; coordinates are inches from its upper left corner, font sizes are points."""
 
     def __init__(self) -> None:
         self._groups = {
@@ -121,11 +121,11 @@ class Ink:
         """Add a line through some points.
 
         Args:
-            kind: Gives colour and width where they are not given.
-            points: The points.
-            color: Of the line.
-            width: Of the line, in points.
-            tip: Appears when the pointer rests on it.
+            kind: Kind of the line, which decides its default colour and width.
+            points: Points that the line joins, in inches.
+            color: Colour of the line.
+            width: Width of the line, in points.
+            tip: Words that appear when the pointer rests on the line.
         """
         attributes = {"points": _path(points)}
         if color is not None:
@@ -137,7 +137,7 @@ class Ink:
             text_of(element("title", {}, line), tip)
 
     def area(self, kind: Kind, points: Sequence[Point], fill: str) -> None:
-        """Add what a line through some points encloses."""
+        """Add the area that a line through some points encloses."""
         element("polygon", {"points": _path(points), "fill": fill}, self._groups[kind])
 
     def circle(
@@ -163,7 +163,7 @@ class Ink:
         weight: Literal["normal", "bold"] = "normal",
         is_upwards: bool = False,
     ) -> None:
-        """Add words whose middle has the height `y`, or with `is_upwards`, of words that run upwards, the place `x`."""
+        """Add words that are vertically centred on `y`, or with `is_upwards`, horizontally on `x`."""
         look = {
             "font-size": f"{round(size, 2)}",
             "fill": color,
@@ -180,9 +180,9 @@ class Ink:
         """Return the sheet as an SVG document.
 
         Args:
-            width: Of the sheet, in inches.
-            height: The same.
-            label: What it shows, in a few words, for those who cannot see it.
+            width: Width of the sheet, in inches.
+            height: Height of the sheet, in inches.
+            label: Short description of the sheet for those who cannot see it.
         """
         sheet = root(72 * width, 72 * height, label)
         sheet.extend(group for group in self._groups.values() if len(group))

@@ -1,4 +1,4 @@
-"""The lifetime plot: which tensor is in memory from when to when, and the memory of every step.
+"""The lifetime plot: in which steps each tensor is in memory, and the memory of every step.
 
 Source: Figure 3. A filled circle is a tensor's generation, a hollow one its deletion; the last row is memory.
 """
@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from memnas_core.memory import Lifetime, LifetimeTable
+from memnas_core.memory.lifetimes import Lifetime, LifetimeTable
 from memnas_core.pictures.canvas import plain, shortened
 from memnas_core.pictures.ink import Ink, Kind
 from memnas_core.pictures.look import (
@@ -26,25 +26,25 @@ from memnas_core.pictures.look import (
 from memnas_core.pictures.values import byte_unit, shown_bytes
 
 TALLEST_ROW, LOWEST_LABELLED_ROW, LOWEST_ROW = 0.24, 0.084, 0.02  # inches
-ROWS_HEIGHT = 8.0  # inches that many tensors share before their rows get lower than can be labelled
+ROWS_HEIGHT = 8.0  # inches that rows share while each is between LOWEST_LABELLED_ROW and TALLEST_ROW
 MEMORY_HEIGHT = 1.25
 HEAD, GAP, FOOT = 0.62, 0.12, 0.5
 NAME_LENGTH = 34
 STEPS_WITH_FIGURES = 16
-LETTER = 0.62  # width of a letter, in its height
-HEADROOM = 1.28  # height of the axes of memory in peaks: the peak is written above its line
+LETTER = 0.62  # width of a character divided by the font size
+HEADROOM = 1.28  # height of the memory axes divided by that of the peak; leaves room for the words above the peak
 TICK = 0.05
 
 
 def lifetime_svg(table: LifetimeTable, title: str) -> str:
     """Return the lifetime plot of a table as SVG.
 
-    Tensors are listed from the first born to the last; a bar is as thick as the tensor is large. What is in
-    memory at the peak (the first step of that size) is coloured. Of more than 150 tensors some stay unnamed.
+    Tensors are listed in order of birth; the larger a tensor, the thicker its bar. Tensors in memory at the peak (the
+    first step with most bytes) are coloured. Of more than 150 tensors some stay unnamed.
 
     Args:
-        table: The lifetimes; it has at least one tensor.
-        title: Stands above the plot.
+        table: Lifetimes of at least one tensor.
+        title: Title above the plot.
     """
     plot = _plot(table)
     ink = Ink()
@@ -57,19 +57,19 @@ def lifetime_svg(table: LifetimeTable, title: str) -> str:
 
 
 class _Plot(NamedTuple):
-    """Where things stand, in inches.
+    """The layout of the plot, in inches.
 
     Attributes:
         pitch: Height of a tensor's row.
-        left: Where the first step begins.
+        left: Left end of the first step.
         step: Width of a step.
-        steps: Their number.
-        peak_step: The first step at the peak.
+        steps: Number of steps.
+        peak_step: First step at the peak.
         top: Upper end of the rows.
         rows_end: Lower end of the rows.
-        bottom: Lower end of the memory.
-        labels: Words of each row.
-        size: Their font size, in points.
+        bottom: Lower end of the memory curve.
+        labels: Label of each row.
+        size: Font size of the labels, in points.
     """
 
     pitch: float
@@ -85,11 +85,11 @@ class _Plot(NamedTuple):
 
     @property
     def right(self) -> float:
-        """Where the axes end, a little right of the last step."""
+        """Right end of the axes, a little right of the last step."""
         return self.left + self.step * self.steps + 0.1
 
     def x(self, time: float) -> float:
-        """Return where a step begins."""
+        """Return the left end of a step."""
         return self.left + (time - 1) * self.step
 
     def y(self, place: int) -> float:
@@ -124,9 +124,9 @@ def _row_height(count: int) -> float:
 
 
 def _ticks(steps: int) -> list[int]:
-    """Return the first step and then round numbers, 20 at most."""
+    """Return the steps to name: the first one and then round numbers, about 20 at most."""
     distance = next(d for d in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, steps) if steps <= 20 * d)
-    # 2 would stand too close to 1 where only every second step is named.
+    # If only every second step is named, 2 would be too close to 1.
     return [1, *range(4 if distance == 2 else max(distance, 2), steps + 1, distance)]
 
 
@@ -135,12 +135,12 @@ def _label(row: Lifetime) -> str:
 
 
 def _scale(table: LifetimeTable, label_widths: Sequence[float]) -> tuple[float, float]:
-    """Return the left margin and the width of a step, in inches, that leave every label its room.
+    """Return the left margin and the width of a step, in inches, that leave room for every label.
 
-    A label stands left of its bar, so that only what is born early needs a margin.
+    A label stands left of its bar, so that only tensors born early need a margin.
     """
     margin = 0.7
-    for _ in range(8):  # a larger margin makes steps narrower; this settles at once
+    for _ in range(8):  # a larger margin makes steps narrower; the loop settles quickly
         step = (CHART_WIDTH - 0.3 - margin) / len(table.profile)
         needed = (width - (row.born - 1) * step for row, width in zip(table.rows, label_widths, strict=True))
         margin = max(0.7, *needed)
@@ -148,7 +148,7 @@ def _scale(table: LifetimeTable, label_widths: Sequence[float]) -> tuple[float, 
 
 
 def _add_key(ink: Ink) -> None:
-    """Say in one line what marks and colours mean."""
+    """Draw a one-line key of marks and colours."""
     x, y = 0.12, 0.415
     for words, color, fill in (
         ("generated", INK, INK),
@@ -165,7 +165,7 @@ def _add_key(ink: Ink) -> None:
 
 
 def _draw_ground(ink: Ink, plot: _Plot, top: float, bottom: float) -> None:
-    """Add the band of the peak's step, and a line where every named step begins."""
+    """Draw a band at the peak's step, and a line at the beginning of every named step."""
     ink.box(Kind.BANDS, plot.x(plot.peak_step), top, plot.step, bottom - top, ACCENT_PALE, radius=0)
     for tick in _ticks(plot.steps):
         ink.line(Kind.GRID, (plot.x(tick), top), (plot.x(tick), bottom))
@@ -185,7 +185,7 @@ def _draw_bars(ink: Ink, table: LifetimeTable, plot: _Plot) -> None:
         born, gone = plot.x(row.born), plot.x(row.last + 1)
         ink.line(Kind.BARS, (born, y), (gone, y), color=color, width=thickness, tip=_tip(row, end))
         ink.circle(Kind.GENERATED, born, y, circle, color, color, edge)
-        if row.last + 1 < end:  # the others stay to the end
+        if row.last + 1 < end:  # the other tensors stay to the end
             ink.circle(Kind.DELETED, gone, y, circle, color, width=edge)
         if place in named:
             x = born - plot.pitch * 0.35 - 3 / 72
@@ -198,7 +198,7 @@ def _tip(row: Lifetime, end: int) -> str:
 
 
 def _labelled(rows: Sequence[Lifetime], peak_step: int, pitch: float) -> frozenset[int]:
-    """Return the rows that there is room to name; what is in memory at the peak goes first."""
+    """Return the rows that there is room to name; tensors in memory at the peak come first."""
     if pitch >= LOWEST_LABELLED_ROW:
         return frozenset(range(len(rows)))
     distance = LOWEST_LABELLED_ROW / pitch
@@ -246,7 +246,7 @@ def _draw_memory(ink: Ink, table: LifetimeTable, plot: _Plot) -> None:
 
 
 def _draw_axes(ink: Ink, plot: _Plot, highest: float, scale: float, unit: str, is_whole: bool) -> None:
-    """Add the two axes of the memory, named, with their ticks."""
+    """Draw the two axes of the memory curve with names and ticks."""
     left, bottom = plot.left, plot.bottom
     ink.line(Kind.AXES, (left, bottom), (plot.right, bottom), color=FAINT)
     ink.line(Kind.AXES, (left, bottom - MEMORY_HEIGHT), (left, bottom))
@@ -262,7 +262,7 @@ def _draw_axes(ink: Ink, plot: _Plot, highest: float, scale: float, unit: str, i
 
 
 def _heights(top: float, is_whole: bool) -> list[float]:
-    """Return round numbers from 0 to `top`, at most five."""
+    """Return at most five round numbers from 0 to `top`."""
     power = 10.0 ** math.floor(math.log10(top / 4))
     if is_whole:
         power = max(power, 1.0)

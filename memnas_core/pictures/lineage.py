@@ -1,4 +1,4 @@
-"""The lineage: from the seed along the rounds' winners, with each round's other trained children."""
+"""The lineage chart: the seed and the winner of each round, with the other trained children of the round."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,18 +11,19 @@ from memnas_core.pictures.canvas import add_key, coordinates, inner_axes, pictur
 from memnas_core.pictures.look import ACCENT, BLUE, BLUE_PALE, CHART_WIDTH, FAINT, SMALL_SIZE, SOFT, TINY_SIZE
 from memnas_core.pictures.svg import Tips
 from memnas_core.pictures.values import FAILURES, shown_percent
-from memnas_core.records import CandidateRow, RoundSummary
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.records.rounds import RoundSummary
 
 MOVES_UP_TO = 9
-"""The winners' moves are written out up to so many rounds."""
-SPREAD = 0.22  # of the distance of two rounds; children of equal accuracy stay apart
+"""Largest number of rounds at which the winners' moves are written out."""
+SPREAD = 0.22  # horizontal spread of a round's children, in rounds; keeps children of equal accuracy apart
 
 _Point = tuple[float, float]
 
 
 @dataclass(slots=True)
 class _Family:
-    """Places of all networks; x is the round and y the accuracy in percent."""
+    """Coordinates of all networks; x is the round and y the accuracy in percent."""
 
     winners: dict[str, _Point] = field(default_factory=dict)
     line: list[_Point] = field(default_factory=list)
@@ -38,7 +39,7 @@ def lineage_svg(candidates: Sequence[CandidateRow], rounds: Sequence[RoundSummar
     Args:
         candidates: Rows of all rounds; those that were not trained are left out, and a failed training is a
             cross at the bottom.
-        rounds: Summaries in order, one at least.
+        rounds: Summaries of the rounds in order, at least one.
     """
     family = _Family()
     for summary in rounds:

@@ -1,26 +1,26 @@
-"""Charts of the rounds: what their winners reached, and where wall time went."""
+"""Charts of the rounds: figures of their winners, and how wall time was spent."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 from matplotlib.figure import Figure
 
-from memnas_core.config import ActivationConvention
 from memnas_core.pictures.canvas import add_key, inner_axes, picture, whole_numbers
 from memnas_core.pictures.look import ACCENT, BLUE, CHART_WIDTH, INK, SMALL_SIZE, TINY_SIZE
 from memnas_core.pictures.values import byte_unit, shown_seconds
-from memnas_core.records import RoundSummary
+from memnas_core.records.rounds import RoundSummary
+from memnas_core.settings.kinds import ActivationConvention
 
 FIGURES_UP_TO = 8
-"""Points are labelled with their figure up to so many rounds."""
+"""Largest number of rounds at which points are labelled with their values."""
 
 
 def rounds_svg(rounds: Sequence[RoundSummary], convention: ActivationConvention) -> str:
-    """Return accuracy, weights and activations of the rounds' winners as SVG.
+    """Return charts of the accuracy, weights and activations of the rounds' winners as SVG.
 
     Args:
-        rounds: Summaries in order, one at least.
-        convention: Which peak the summaries give as activation memory.
+        rounds: Summaries of the rounds in order, at least one.
+        convention: Convention under which the summaries count activation memory.
 
     Source: Figure 4.
     """
@@ -59,7 +59,7 @@ def _draw_panel(
         return
     slopes = [after - before for before, after in pairwise(values)]
     for number, value, before, after in zip(numbers, values, [0.0, *slopes], [*slopes, 0.0], strict=True):
-        # A figure stands where the line leaves room: under a dip, beside a slope, above all else.
+        # A label stands where the line leaves room: below a dip, beside a slope, otherwise above the point.
         is_dip = before < 0 <= after or before <= 0 < after
         side = "right" if before > 0 and after > 0 else "left" if before < 0 and after < 0 else "center"
         axes.annotate(
@@ -74,10 +74,10 @@ def _draw_panel(
 
 
 def time_svg(rounds: Sequence[RoundSummary]) -> str:
-    """Return each round's wall time as SVG: with at least one training running, and without.
+    """Return a chart of each round's wall time as SVG: with at least one training running, and without.
 
     Args:
-        rounds: Summaries in order, one at least.
+        rounds: Summaries of the rounds in order, at least one.
     """
     pitch = 0.26
     height = 0.95 + pitch * len(rounds)

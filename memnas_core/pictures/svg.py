@@ -1,4 +1,4 @@
-"""SVG elements that can stand inside a page beside others: own styles, own ids, and text that XML allows."""
+"""SVG elements that can be embedded in a page beside others: own styles, own ids, and text that XML allows."""
 
 import hashlib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
 FONTS = ("DejaVu Sans", "Verdana")
-"""Pictures are laid out for the first, the widest of those that are usual."""
+"""Fonts of the pictures; they are laid out for the first, the widest of the common ones."""
 
 _SVG = "http://www.w3.org/2000/svg"
 _LINK = "{http://www.w3.org/1999/xlink}href"
@@ -18,11 +18,11 @@ _FAMILY = re.compile(r"font-family:[^;]*;? ?")
 _AUTOMATIC_NAME = re.compile(r".*_\d+$")
 
 Tips = Mapping[str, Sequence[str]]
-"""For a group's class, words that appear when the pointer rests on its first, second, ... shape."""
+"""Class of a group -> words that appear when the pointer rests on its first, second, ... shape."""
 
 
 def element(name: str, attributes: dict[str, str], parent: ElementTree.Element | None = None) -> ElementTree.Element:
-    """Return a new SVG element, the last child of its parent if it has one."""
+    """Return a new SVG element, added as the last child of `parent` if one is given."""
     made = ElementTree.Element(f"{{{_SVG}}}{name}", attributes)
     if parent is not None:
         parent.append(made)
@@ -30,12 +30,12 @@ def element(name: str, attributes: dict[str, str], parent: ElementTree.Element |
 
 
 def text_of(target: ElementTree.Element, words: str) -> None:
-    """Put words into an element; a question mark stands for what XML forbids."""
+    """Put words into an element; question marks replace characters that XML forbids."""
     target.text = _FORBIDDEN.sub("?", words)
 
 
 def root(width: float, height: float, label: str) -> ElementTree.Element:
-    """Return the outermost element of a picture on white ground, lengths in points."""
+    """Return the outermost element of a picture on a white background; lengths are in points."""
     sheet = element(
         "svg",
         {"width": f"{width:.1f}pt", "height": f"{height:.1f}pt", "viewBox": f"0 0 {width:.1f} {height:.1f}"},
@@ -46,18 +46,18 @@ def root(width: float, height: float, label: str) -> ElementTree.Element:
 
 
 def embeddable(document: str, label: str, tips: Tips) -> str:
-    """Return a drawing of matplotlib's as one that shares no style and no id with what stands beside it.
+    """Return a matplotlib drawing rewritten so that it shares no style and no id with the rest of a page.
 
     Args:
-        document: What matplotlib wrote.
-        label: What the drawing shows, in a few words, for those who cannot see it.
-        tips: See `Tips`.
+        document: SVG document that matplotlib wrote.
+        label: Short description of the drawing for those who cannot see it.
+        tips: Words for its shapes; see `Tips`.
     """
     sheet = ElementTree.fromstring(document)
     _say_once(sheet, label)
     for parent in sheet.iter():
         for child in list(parent):
-            # The style sheet would apply to the whole page; what it says is on the root now.
+            # The style sheet would apply to the whole page; its styles are on the root now.
             if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
                 parent.remove(child)
     for words in sheet.iter(f"{{{_SVG}}}text"):
@@ -70,7 +70,7 @@ def embeddable(document: str, label: str, tips: Tips) -> str:
 
 
 def _say_once(sheet: ElementTree.Element, label: str) -> None:
-    """Put on the root what all texts and lines share."""
+    """Put the label, and the styles that all texts and lines share, on the root."""
     font = ", ".join(f"'{name}'" for name in FONTS)
     style = f"stroke-linejoin:round;stroke-linecap:butt;font-family:{font},sans-serif"
     sheet.attrib |= {"role": "img", "aria-label": _FORBIDDEN.sub("?", label), "style": style}
@@ -78,11 +78,11 @@ def _say_once(sheet: ElementTree.Element, label: str) -> None:
 
 def _shapes(group: ElementTree.Element) -> list[ElementTree.Element]:
     shapes = [shape for shape in group.iter() if shape.tag in (f"{{{_SVG}}}use", f"{{{_SVG}}}path")]
-    return [shape for shape in shapes if "id" not in shape.attrib]  # those with one are definitions
+    return [shape for shape in shapes if "id" not in shape.attrib]  # shapes with an id are definitions
 
 
 def _own_ids(sheet: ElementTree.Element, prefix: str) -> None:
-    """Keep the ids that are referred to, under names no other picture has; other ids become classes."""
+    """Rename ids that are referred to, so that no other picture has them; other ids become classes."""
     new: dict[str, str] = {}
 
     def renamed(old: str) -> str:

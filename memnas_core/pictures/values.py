@@ -1,18 +1,19 @@
 """Figures as words: how pictures and the report write bytes, accuracies and times."""
 
-from memnas_core.config import ActivationConvention
-from memnas_core.records import CandidateRow, Status
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.records.trainings import Status
+from memnas_core.settings.kinds import ActivationConvention
 
 KILO = 1000
 MEGA = 1000 * KILO
 NONE = "–"
 
 FAILURES = frozenset((Status.DIVERGED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.WORKER_LOST))
-"""What can become of a training that did not succeed."""
+"""Outcomes of a training that did not succeed."""
 
 
 def shown_bytes(count: int) -> str:
-    """Return bytes in the largest unit that leaves at least one of them, such as `96.5 kB` (powers of 1000)."""
+    """Return bytes in the largest unit in which they are at least 1, such as `96.5 kB` (powers of 1000)."""
     unit, name = byte_unit(count)
     return f"{count} B" if unit == 1 else f"{count / unit:,.1f} {name}"
 
@@ -30,7 +31,7 @@ def shown_percent(share: float | None) -> str:
 
 
 def shown_change(before: float, after: float) -> str:
-    """Return a relative change such as `+3.1 %`, or a dash where there is nothing to be relative to."""
+    """Return a relative change such as `+3.1 %`, or a dash if `before` is 0."""
     return f"{100 * (after - before) / before:+.1f} %".replace("-", "−") if before else NONE
 
 
@@ -50,4 +51,4 @@ def shown_seconds(seconds: float) -> str:
 
 def total_bytes(row: CandidateRow, convention: ActivationConvention) -> int:
     """Return a candidate's weights and its peak activations under one convention together, in bytes."""
-    return row.param_bytes + row.memory.activation_bytes(convention)
+    return row.memory.param_bytes + row.memory.activation_bytes(convention)

@@ -1,25 +1,21 @@
-"""What the record holds of a candidate."""
+"""What the record holds about a candidate."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnas_core.records import Status
+from memnas_core.memory.figures import MemoryFigures
+from memnas_core.records.trainings import Status
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from memnas_core.training import EpochFigures
+    from memnas_core.records.trainings import EpochFigures
 
-# What MLflow sorts and plots of a candidate.
+# The figures of a candidate that MLflow sorts and plots.
 _FIGURES = (
     "round",
     "accuracy",
-    "param_bytes",
     "peak_bytes",
     "total_bytes",
-    "paper_bytes",
-    "sequential_bytes",
-    "minimum_bytes",
-    "arena_bytes",
     "predicted_rank",
     "predicted_score",
     "predicted_accuracy",
@@ -30,29 +26,26 @@ _FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class CandidateLog:
-    """What MLflow is told of a candidate when its training has ended.
+    """What is sent to MLflow about a candidate when its training has ended.
 
     Attributes:
         arch_id: Id of the architecture; identifies the candidate within its round.
-        name: What the table calls it.
+        name: Name of the candidate in the table.
         round: Number of the round.
         parent_id: The round's base; empty for the seed.
         move: What was done to the base.
         status: What became of it.
-        param_bytes: Weights.
-        paper_bytes: Peak activations under `paper`.
-        sequential_bytes: Peak activations under `sequential`.
-        minimum_bytes: Peak activations under `minimum`.
-        arena_bytes: The arena that holds all activations; null where it is not known.
+        memory: Memory under each convention.
         peak_bytes: Peak activations under the convention of the search's settings.
         predicted_rank: Place in the controller's ranking from 1.
         predicted_score: Eq. 4 before training; null before the controller has learnt anything.
         predicted_accuracy: Null unless the controller predicts accuracy.
         accuracy: On the validation split, in [0, 1]; null unless trained.
+        training_started: Unix time at which the training began.
         training_seconds: Wall time of the training.
         images_seen: Training images seen.
-        history: One line for each epoch.
-        artifacts: Folder of files to keep with it: architecture and pictures; null: none.
+        history: Figures of each epoch.
+        artifacts: Folder of files to keep with it (architecture and pictures); null for none.
     """
 
     arch_id: str
@@ -61,16 +54,13 @@ class CandidateLog:
     parent_id: str
     move: str
     status: Status
-    param_bytes: int
-    paper_bytes: int
-    sequential_bytes: int
-    minimum_bytes: int
-    arena_bytes: int | None
+    memory: MemoryFigures
     peak_bytes: int
     predicted_rank: int | None
     predicted_score: float | None
     predicted_accuracy: float | None
     accuracy: float | None
+    training_started: float
     training_seconds: float
     images_seen: int
     history: "tuple[EpochFigures, ...]"
@@ -79,10 +69,10 @@ class CandidateLog:
     @property
     def total_bytes(self) -> int:
         """Weights and peak activations together."""
-        return self.param_bytes + self.peak_bytes
+        return self.memory.param_bytes + self.peak_bytes
 
     @property
     def figures(self) -> dict[str, float]:
         """The figures that are known, by the names that MLflow shows."""
-        values = {name: getattr(self, name) for name in _FIGURES}
+        values = {name: getattr(self, name) for name in _FIGURES} | asdict(self.memory)
         return {name: value for name, value in values.items() if value is not None}

@@ -1,22 +1,23 @@
-"""What MLflow says against something, in words that help."""
+"""MLflow's errors, in words that help."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.tracking_store import explained
+from tasks.tracking.store import tracking_error
 
 
 @contextmanager
 def mlflow_errors(action: str, uri: str) -> Iterator[None]:
-    """Turn what MLflow says against an action into a `TrackingError`, or a `StorageError` if the disk is full.
+    """Turn MLflow's error about an action into a `TrackingError`, or a `StorageError` if the disk is full.
 
     Args:
-        action: What was tried, as in `record round 3`.
+        action: The action that was tried, as in `record round 3`.
         uri: MLflow tracking URI.
     """
     try:
         yield
-    except (MlflowException, OSError, ImportError) as error:
-        raise explained(error, action, uri) from error
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise tracking_error(error, action, uri) from error

@@ -1,4 +1,4 @@
-"""Runs of an experiment: found by what identifies them, begun, gone on with and ended."""
+"""Runs of an experiment: found by what identifies them, started, resumed and ended."""
 
 import getpass
 import os
@@ -13,21 +13,24 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_USER
 Kind = Literal["search", "round", "candidate"]
 Outcome = Literal["FINISHED", "KILLED", "FAILED"]
 
-# The tag that holds what identifies a run among its siblings.
+# The tag that identifies a run among its siblings.
 _KEY_TAGS: dict[Kind, str] = {"search": "search", "round": "round", "candidate": "arch_id"}
 
 
+RUNS_PER_PAGE = 1000
+
+
 class Runs:
-    """The runs of one experiment. Methods raise what MLflow raises."""
+    """The runs of one experiment; methods raise MLflow's exceptions."""
 
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
         self._client = client
         self._experiment_id = experiment_id
         self._labels: dict[str, str] = {}  # run of a search or round -> name of the search
-        self._open: dict[str, None] = {}  # runs in the order they were begun
+        self._open: dict[str, None] = {}  # runs in the order they were started
 
     def find(self, kind: Kind, key: str, parent: str | None = None) -> Run | None:
-        """Return the run of a kind and key under a parent, if there is one."""
+        """Return the run of a given kind and key under a parent, or None."""
         wanted = {"kind": kind, _KEY_TAGS[kind]: key}
         if parent is not None:
             wanted[MLFLOW_PARENT_RUN_ID] = parent
@@ -35,8 +38,20 @@ class Runs:
         runs = self._client.search_runs([self._experiment_id], conditions, max_results=1)
         return runs[0] if runs else None
 
+    def of_search(self, name: str) -> list[Run]:
+        """Return all runs of a search: its own, its rounds' and its candidates'."""
+        runs: list[Run] = []
+        where, condition = [self._experiment_id], f"tags.search = {quoted(name)}"
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(where, condition, max_results=RUNS_PER_PAGE, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
     def search_of(self, run_id: str) -> str:
-        """Return the name of the search that a search's or a round's run belongs to; it never changes."""
+        """Return the name of the search that a search's or a round's run belongs to; the name never changes."""
         if run_id not in self._labels:
             self._labels[run_id] = str(self._client.get_run(run_id).data.tags["search"])
         return self._labels[run_id]
@@ -50,15 +65,15 @@ class Runs:
         labels: Mapping[str, str] | None = None,
         start: int | None = None,
     ) -> Run:
-        """Begin a run that `find` finds, and that stays out of what is open.
+        """Start a run that `find` finds; it is not counted among the open runs.
 
         Args:
-            kind: What it is of.
-            key: Identifies it among its siblings.
-            name: What MLflow calls it.
-            parent: The run that holds it; None: none.
+            kind: Kind of run.
+            key: Identifies the run among its siblings.
+            name: Name of the run in MLflow.
+            parent: Run that contains it; None for none.
             labels: Further tags.
-            start: When it began, in MLflow's milliseconds; None: now.
+            start: Start time in MLflow's milliseconds; None for now.
         """
         tags = {**(labels or {}), "kind": kind, _KEY_TAGS[kind]: key}
         if parent is not None:
@@ -68,11 +83,11 @@ class Runs:
         return self._client.create_run(self._experiment_id, start_time=start, tags=tags, run_name=name)
 
     def open(self, run_id: str) -> None:
-        """Count a run among those that were begun and not ended."""
+        """Count a run among those that were started and not ended."""
         self._open[run_id] = None
 
     def reopen(self, run_id: str) -> None:
-        """Make a run one that goes on."""
+        """Mark a run as running again."""
         self._client.update_run(run_id, status="RUNNING")
         self.open(run_id)
 
@@ -82,7 +97,7 @@ class Runs:
         self._open.pop(run_id, None)
 
     def end_others(self, run_id: str) -> None:
-        """End all that is open but one run as killed, the last begun first."""
+        """End all open runs except one as killed, the last started first."""
         for inner in [other for other in reversed(list(self._open)) if other != run_id]:
             self.end(inner, "KILLED")
 
@@ -93,12 +108,12 @@ def now_ms() -> int:
 
 
 def quoted(value: str) -> str:
-    """Return a value as MLflow's filters want it; they know no escapes but two kinds of quotes."""
+    """Return a value as MLflow's filters need it; they know no escapes but two kinds of quotes."""
     return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _user() -> str:
-    """Return who searches; in a container the user may have no name."""
+    """Return the user's name; in a container the user may have none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""The table of candidates: a view of MLflow's pages that an experiment carries."""
+"""The table of candidates: a view in MLflow's UI that is stored in an experiment."""
 
 import json
 
@@ -7,7 +7,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 _VIEW = "candidates"
-"""Its name among the experiment's shared views."""
+"""Key of the view among the experiment's shared views."""
 
 _COLUMNS = {
     "metrics.`round`": 70,
@@ -23,11 +23,11 @@ _COLUMNS = {
 }
 """Columns in order, with their widths in pixels."""
 
-_SORTED_BY = "metrics.`accuracy`"  # scores of different rounds have different bases and do not compare
+_SORTED_BY = "metrics.`accuracy`"  # scores of different rounds have different bases and cannot be compared
 
 
 def experiment_with_table(client: MlflowClient, name: str, artifacts: str | None) -> Experiment:
-    """Find or make an experiment, and give it the table of candidates."""
+    """Find or create an experiment, and give it the table of candidates."""
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -44,11 +44,11 @@ def experiment_with_table(client: MlflowClient, name: str, artifacts: str | None
 
 
 def table_url(server: str, experiment_id: str) -> str:
-    """Return where the table of an experiment's candidates is.
+    """Return the URL of the table of an experiment's candidates.
 
     Args:
         server: Address of the server that shows the record.
-        experiment_id: The experiment.
+        experiment_id: Id of the experiment.
     """
     page = f"experiments/{experiment_id}/runs"
     view = f"workflowType=machine_learning&viewStateShareKey={_VIEW}"
@@ -56,9 +56,9 @@ def table_url(server: str, experiment_id: str) -> str:
 
 
 def _view() -> str:
-    """Return the state of the UI in which an experiment opens as a flat table of candidates.
+    """Return the UI state in which an experiment opens as a flat table of candidates.
 
-    The keys are those of MLflow's own pages, where "share" stores the same. They are not documented.
+    The keys are those that MLflow's own pages store when a view is shared. They are not documented.
     """
     return json.dumps(
         {

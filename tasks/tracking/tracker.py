@@ -1,4 +1,4 @@
-"""The record of searches: begins and ends their runs, and puts candidates, figures and networks into them.
+"""The record of searches: starts and ends their runs, and adds candidates, figures and networks to them.
 
 Everything goes through `MlflowClient` and explicit run ids: several threads log at once, and MLflow's own
 "active run" belongs to one thread.
@@ -7,6 +7,7 @@ Everything goes through `MlflowClient` and explicit run ids: several threads log
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,24 +15,38 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from memnas_core.errors import MemnasError, TrackingError
-from memnas_core.records import Status
+from memnas_core.records.trainings import Status
 from tasks.tracking.candidate_log import CandidateLog
 from tasks.tracking.errors import mlflow_errors
+from tasks.tracking.location import ARTIFACTS, DATABASE, check_location, follow, identity, is_own, own_uri
 from tasks.tracking.models import Models
 from tasks.tracking.runs import Outcome, Runs, now_ms
+from tasks.tracking.store import check_reachable, is_server, log_ahead, without_password
 from tasks.tracking.table import experiment_with_table, table_url
-from tasks.tracking_store import check_reachable, is_server, log_ahead, without_password
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only a winner's module needs it
     import numpy as np
     from torch import nn
 
-    from memnas_core.training import EpochFigures
-
-DATABASE = "mlflow.db"
-ARTIFACTS = "mlartifacts"
+    from memnas_core.records.trainings import EpochFigures
 
 METRICS_PER_BATCH = 1000  # MLflow's limit
+_ENDED = ("FINISHED", "FAILED")  # of a candidate that is wholly recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the record holds of a search.
+
+    Attributes:
+        candidates: Runs of the candidates, by id of the architecture.
+        rounds: Numbers of the rounds whose figures are there.
+        closed: Numbers of the rounds whose winner is registered, too.
+    """
+
+    candidates: Mapping[str, str]
+    rounds: frozenset[int]
+    closed: frozenset[int]
 
 
 class Tracker:
@@ -40,6 +55,10 @@ class Tracker:
     Every method raises a `TrackingError` when MLflow refuses, and a `StorageError` when the disk is full.
     """
 
+    # A lock of its own, as registering a network takes a second, and no candidate should wait for it; one for all
+    # trackers, as MLflow takes the store from the process then.
+    _registering = threading.Lock()
+
     def __init__(self, client: MlflowClient, uri: str, experiment_id: str) -> None:
         self.uri = uri
         self._client = client
@@ -47,53 +66,50 @@ class Tracker:
         self._runs = Runs(client, experiment_id)
         self._models = Models(client, uri, experiment_id)
         self._rounds: dict[tuple[str, int], str] = {}  # (run of the search, number) -> run
-        # Two locks: registering a network takes a second, for which no candidate should wait.
+        self._file = identity(uri)
         self._beginning_round = threading.Lock()
-        self._registering = threading.Lock()
 
     @classmethod
     def connect(cls, uri: str | None, store: Path, experiment: str) -> Self:
-        """Reach the tracking store and find or make the experiment.
+        """Connect to the tracking store and find or create the experiment.
 
-        A new SQLite file takes about two seconds, which MLflow needs to create its tables.
+        A new SQLite file takes about two seconds, which MLflow needs to create its tables. The paths in the store's own
+        database follow a store that was moved or copied.
 
         Args:
-            uri: MLflow tracking URI; None: an SQLite file in the store, with artifacts beside it.
+            uri: MLflow tracking URI; None for an SQLite file in the store, with artifacts next to it.
             store: The store.
             experiment: Name of the experiment.
 
         Raises:
-            TrackingError: The store does not answer within seconds, is damaged or refuses.
+            TrackingError: The store does not answer within seconds, is damaged or refuses access.
             StorageError: The disk is full or the store not writable.
         """
         store = store.resolve()
-        is_own = uri is None
-        if uri is None:
-            uri = f"sqlite:///{store / DATABASE}"
+        in_store = is_own(uri, store)
+        uri = own_uri(store) if uri is None else uri
         check_reachable(uri)
-        # A server keeps artifacts by itself; without one MLflow would put them into the working directory.
+        if in_store:
+            follow(store)
+        # A server keeps artifacts itself; without one MLflow would put them into the working directory.
         artifacts = None if is_server(uri) else (store / ARTIFACTS).as_uri()
         with mlflow_errors(f"open the experiment {experiment}", uri):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = experiment_with_table(client, experiment, artifacts)
-        if is_own:
+        if in_store:
             log_ahead(store / DATABASE)
         if found.lifecycle_stage != "active":
             raise TrackingError(
                 f"the MLflow experiment {experiment} at {without_password(uri)} was deleted; restore it with "
                 f"`mlflow experiments restore -x {found.experiment_id}`, or set another tracking.experiment"
             )
-        if artifacts is not None and found.artifact_location != artifacts:
-            raise TrackingError(
-                f"the MLflow experiment {experiment} at {without_password(uri)} keeps its files in "
-                f"{found.artifact_location}, expected {artifacts}; move the store back to where it was made, "
-                "or set another tracking.experiment"
-            )
+        if artifacts is not None:
+            check_location(found.artifact_location, uri, store, experiment)
         return cls(client, uri, found.experiment_id)
 
     @contextmanager
     def search(self, name: str, settings: Mapping[str, str], tags: Mapping[str, str]) -> Iterator[str]:
-        """Give the run of a search and end it with the block; an error leaves it failed, an interrupt killed.
+        """Yield the run of a search and end it with the block, as failed after an error, as killed after an interrupt.
 
         Arguments and result are those of `start_search`.
         """
@@ -101,17 +117,17 @@ class Tracker:
         try:
             yield run_id
         except BaseException as error:
-            with suppress(MemnasError):  # what ended the search matters more
+            with suppress(MemnasError):  # the error that ended the search matters more
                 self.end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         self.end(run_id, "FINISHED")
 
     def start_search(self, name: str, settings: Mapping[str, str], tags: Mapping[str, str]) -> str:
-        """Begin the run of a search, or go on with it.
+        """Start or resume the run of a search.
 
         Args:
             name: Identifies the search in the experiment.
-            settings: `section.key` and value of every setting. A search that goes on keeps its first ones.
+            settings: Value of every setting by `section.key`. A resumed search keeps its first ones.
             tags: Further labels.
 
         Returns:
@@ -126,7 +142,7 @@ class Tracker:
         return run_id
 
     def start_round(self, search_run: str, number: int) -> str:
-        """Begin the run of a round, or go on with it; return its id."""
+        """Start or resume the run of a round, and return its id."""
         with self._beginning_round, self._errors(f"record round {number}"):
             known = self._rounds.get((search_run, number))
             if known is not None:
@@ -141,7 +157,7 @@ class Tracker:
         return run_id
 
     def log_candidate(self, round_run: str, candidate: CandidateLog) -> str:
-        """Record a candidate whose training has ended, once.
+        """Record a candidate once, after its training has ended.
 
         A record that a killed process left half-written is replaced.
 
@@ -150,13 +166,13 @@ class Tracker:
         """
         with self._errors(f"record the candidate {candidate.name}"):
             found = self._runs.find("candidate", candidate.arch_id, round_run)
-            if found is not None and found.info.status in ("FINISHED", "FAILED"):
+            if found is not None and found.info.status in _ENDED:
                 return str(found.info.run_id)
             if found is not None:
                 self._client.delete_run(found.info.run_id)
-            # The run's own times are those of the training, so that the UI's durations mean something.
-            end = now_ms()
-            start = end - round(1000 * candidate.training_seconds)
+            # The run's times are those of the training, so that the durations in the UI are meaningful.
+            start = round(1000 * candidate.training_started)
+            end = start + round(1000 * candidate.training_seconds)
             labels = {"search": self._runs.search_of(round_run), "status": candidate.status.value}
             run = self._runs.create("candidate", candidate.arch_id, candidate.name, round_run, labels, start)
             run_id = str(run.info.run_id)
@@ -168,32 +184,47 @@ class Tracker:
                 batch = metrics[first : first + METRICS_PER_BATCH]
                 self._client.log_batch(run_id, batch, lineage if first == 0 else ())
             if candidate.artifacts is not None:
-                candidate.artifacts.stat()  # MLflow says nothing of a folder that is not there
+                candidate.artifacts.stat()  # raises if the folder is missing, which MLflow would ignore
                 self._client.log_artifacts(run_id, str(candidate.artifacts))
             self._runs.end(run_id, "FINISHED" if candidate.status is Status.TRAINED else "FAILED", end)
         return run_id
+
+    def recorded(self, search_run: str) -> Recorded:
+        """Return what the record holds of a search."""
+        with self._errors("read the record of the search"):
+            runs = self._runs.of_search(self._runs.search_of(search_run))
+        candidates, rounds, closed = {}, set(), set()
+        for run in runs:
+            tags, status = run.data.tags, run.info.status
+            if tags.get("kind") == "candidate" and status in _ENDED:
+                candidates[tags["arch_id"]] = str(run.info.run_id)
+            elif tags.get("kind") == "round" and "candidates" in run.data.metrics:
+                rounds.add(int(tags["round"]))
+                if status == "FINISHED":
+                    closed.add(int(tags["round"]))
+        return Recorded(candidates, frozenset(rounds), frozenset(closed))
 
     def candidate_run(self, round_run: str, arch_id: str) -> str:
         """Return the run of a candidate that was recorded.
 
         Raises:
-            TrackingError: There is none.
+            TrackingError: The candidate has no run.
         """
         with self._errors(f"find the candidate {arch_id}"):
             found = self._runs.find("candidate", arch_id, round_run)
         if found is None:
             raise TrackingError(
-                f"{without_password(self.uri)}: expected the record of candidate {arch_id}, found none; was it "
-                "deleted? Search under another --name"
+                f"{without_password(self.uri)}: expected the record of candidate {arch_id}, found none; go on with "
+                "--resume, which logs again what is missing"
             )
         return str(found.info.run_id)
 
     def update_scores(self, candidate_run: str, score: float, rank: int) -> None:
-        """Add what re-ranking says of a candidate: Eq. 4 and its place from 1."""
+        """Add the results of re-ranking to a candidate: Eq. 4 and its place from 1."""
         self.log_figures(candidate_run, {"score": score, "rank": rank})
 
     def log_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
-        """Add figures to a run of any kind; a figure of the same name is replaced."""
+        """Add figures to a run of any kind, replacing figures of the same name."""
         now = now_ms()
         with self._errors("record figures"):
             self._client.log_batch(run_id, [Metric(key, value, now, 0) for key, value in figures.items()])
@@ -204,6 +235,7 @@ class Tracker:
         candidate_run: str,
         module: "nn.Module",
         example: "np.ndarray",
+        facts: str,
         model_name: str,
         files: Sequence[Path],
     ) -> str:
@@ -212,7 +244,7 @@ class Tracker:
         Arguments and result are those of `Models.register`.
         """
         with self._registering, self._errors(f"register a version of {model_name}"):
-            return self._models.register(round_run, candidate_run, module, example, model_name, files)
+            return self._models.register(round_run, candidate_run, module, example, facts, model_name, files)
 
     def set_best(self, model_name: str, model_version: str) -> None:
         """Give a version the alias `best`, which `models:/NAME@best` loads."""
@@ -225,28 +257,41 @@ class Tracker:
             self._client.log_artifact(run_id, str(path), folder)
 
     def end(self, run_id: str, outcome: Outcome) -> None:
-        """End a run; unless it finished, all that was begun and not ended goes with it as killed."""
+        """End a run; unless it finished, all other open runs are ended as killed."""
         with self._errors("end a run"):
             if outcome != "FINISHED":
                 self._runs.end_others(run_id)
             self._runs.end(run_id, outcome)
 
     def table_url(self, server: str | None = None) -> str:
-        """Return where the table of candidates is.
+        """Return the URL of the table of candidates.
 
         Args:
-            server: Address of the server that shows the record; None: the tracking URI is one.
+            server: Address of the server that shows the record; None if the tracking URI is one.
         """
         return table_url(server or self.uri, self._experiment_id)
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:
-        with mlflow_errors(action, self.uri):
-            yield
+        self._check_file(action)
+        try:
+            with mlflow_errors(action, self.uri):
+                yield
+        except MemnasError:
+            self._check_file(action)
+            raise
+
+    def _check_file(self, action: str) -> None:
+        """Notice that an SQLite file was removed or replaced, which SQLite itself does not do at once."""
+        if identity(self.uri) != self._file:
+            raise TrackingError(
+                f"cannot {action} at {self.uri}: the file was removed or replaced meanwhile; go on with --resume, "
+                "which logs again what is missing"
+            )
 
 
 def _epoch_metrics(history: "Sequence[EpochFigures]", end: int) -> list[Metric]:
-    """Return the curves of a training, under names that no final figure has."""
+    """Return the curves of a training, under names that differ from those of all final figures."""
     return [
         Metric(name, value, end, line.epoch)
         for line in history

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from memnas_core.errors import InputError
-from tasks.tracking.tracker import DATABASE, Tracker
-from tasks.tracking_store import UiServer, check_port, is_server
+from tasks.tracking.location import DATABASE, check_record
+from tasks.tracking.store import UiServer, check_port, is_server
+from tasks.tracking.tracker import Tracker
 
 SERVER_LOG = "mlflow-server.log"
 
@@ -16,7 +17,7 @@ def serve(uri: str | None, store: Path, experiment: str, port: int, host: str = 
     """Show the table of candidates in MLflow's pages until Ctrl-C or SIGTERM.
 
     Args:
-        uri: MLflow tracking URI; None: the SQLite file in the store. Of a server only the address is shown.
+        uri: MLflow tracking URI; None for the SQLite file in the store. For a server only the address is shown.
         store: The store.
         experiment: Name of the experiment.
         port: Port to listen on.
@@ -27,9 +28,13 @@ def serve(uri: str | None, store: Path, experiment: str, port: int, host: str = 
         TrackingError: The record cannot be opened, or the server does not start.
     """
     if uri is None and not (store / DATABASE).is_file():
-        raise InputError(f"{store / DATABASE}: expected the record of a search, found none; run memnas search first")
+        raise InputError(
+            f"{store / DATABASE}: expected the record of a search, found none; run memnas search, with --resume where "
+            "one is finished"
+        )
     if uri is None or not is_server(uri):
-        check_port(host, port)  # before seconds go into the record
+        check_port(host, port)  # checked before seconds are spent on the record
+    check_record(uri, store, experiment)
     tracker = Tracker.connect(uri, store, experiment)
     if is_server(tracker.uri):
         click.echo(f"Candidates: {tracker.table_url()}")

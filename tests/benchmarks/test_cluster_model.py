@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks.cluster_model import Costs, Plan, costs_of, half_used, lengths, makespan, on
-from benchmarks.overhead_clock import Part, Situation
-from benchmarks.overhead_clock import Row as OverheadRow
-from benchmarks.ray_report import EMPTY, FIRST, PROCESSES, RAY, TRAININGS, Row, findings, ratio, tables
+from benchmarks.overhead.clock import Part, Situation
+from benchmarks.overhead.clock import Row as OverheadRow
+from benchmarks.ray_throughput.cluster_model import Costs, Plan, costs_of, half_used, lengths, makespan, on
+from benchmarks.ray_throughput.report import EMPTY, FIRST, PROCESSES, RAY, TRAININGS, Row, findings, ratio, tables
 
 FREE = Costs(0.0, 0.0, 0.0, 0.0)
 SERIAL = Costs(round=1.0, training=0.25, begin=0.0, start=0.0)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import faults
-from benchmarks.fault_injections import Fault
-from benchmarks.fault_report import page_lines
-from benchmarks.fault_services import Services
-from benchmarks.fault_trials import Laboratory, Reference, Row
+from benchmarks.faults import __main__ as faults
+from benchmarks.faults.injections import Fault
+from benchmarks.faults.report import page_lines
+from benchmarks.faults.services import Services
+from benchmarks.faults.trials import Laboratory, Reference, Row
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def reference(laboratory: Laboratory) -> Reference:
     return laboratory.reference()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

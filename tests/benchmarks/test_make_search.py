@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.make_search import SETTINGS, Row, perform, table
-from memnas_core.settings_file import load_settings
+from memnas_core.settings.file import load_settings
 
 PARAMS = Path("params.yaml")
 

@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import overhead_clock
-from benchmarks.overhead_clock import Clock, Part, Row, Situation, Spent
-from benchmarks.overhead_report import GOAL, MINUTE, by_part, growth_picture, page_lines, totals, varied
-from benchmarks.overhead_rounds import made_up_accuracy, random_base
-from memnas_core.config import NetworkSettings
+from benchmarks.overhead import clock as overhead_clock
+from benchmarks.overhead.clock import Clock, Part, Row, Situation, Spent
+from benchmarks.overhead.report import GOAL, MINUTE, by_part, growth_picture, page_lines, totals, varied
+from benchmarks.overhead.rounds import made_up_accuracy, random_base
+from memnas_core.settings.schema import NetworkSettings
 
 
 @pytest.fixture

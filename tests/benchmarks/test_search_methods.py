@@ -1,37 +1,38 @@
 """The peers of the search benchmark, on a function in place of a trainer."""
 
 import random
-from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import nondominated_sort
 
-from benchmarks.search_methods import evolution, moasha
-from benchmarks.search_methods.box import Box
-from benchmarks.search_methods.encoding import decode, encode, parameters
-from benchmarks.search_methods.evolution import Member, crowding, domination_ranks, tournament
-from benchmarks.search_methods.interface import Figures, Rungs, SpentError
-from benchmarks.search_methods.space import Space, first_population, random_child, random_lineage
-from benchmarks.search_methods.tally import Tally
-from benchmarks.search_runs import PEERS
-from memnas_core.architecture import Architecture, Operation, canonical
-from memnas_core.graph import Shape
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.measure import MemoryFigures, measure
+from benchmarks.search.methods import dvolver, evolution, moasha, monas
+from benchmarks.search.methods.box import Box
+from benchmarks.search.methods.encoding import decode, encode, parameters
+from benchmarks.search.methods.evolution import Member, crowding, domination_ranks, tournament
+from benchmarks.search.methods.interface import Figures, Rungs, SpentError
+from benchmarks.search.methods.space import Space, first_population, random_child, random_lineage
+from benchmarks.search.methods.tally import Tally
+from benchmarks.search.runs import PEERS
+from memnas_core.memory.figures import MemoryFigures, measure
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture, canonical
+from memnas_core.space.layers import Shape, Workload
+from memnas_core.space.moves import seed_architecture
 
 STRIDES, FILTERS = (1, 2, 1), 4
 BOX = Box(accuracy_floor=0.5, smallest_bytes=2_000, largest_bytes=24_000)
 
 
 def total_bytes(network: Architecture) -> int:
-    memory = measure(network, Shape(1, 8, 8), 10, 4, 4)
+    memory = measure(network, Workload(Shape(1, 8, 8), 10, 4, 4))
     return memory.param_bytes + memory.activation_bytes("arena")
 
 
 @pytest.fixture
 def space() -> Space:
-    pairs = ((Operation.CONV_3X3, Operation.CONV_3X3), (Operation.DEPTHWISE_3X3, Operation.AVERAGE_POOL_3X3))
+    pairs = ((ops.CONV_3X3, ops.CONV_3X3), (ops.DEPTHWISE_3X3, ops.AVERAGE_POOL_3X3))
     return Space(tuple(seed_architecture(STRIDES, FILTERS, pair) for pair in pairs), 3, total_bytes, BOX)
 
 
@@ -105,7 +106,7 @@ def test_evolution_removes_the_oldest(space: Space, monkeypatch: pytest.MonkeyPa
         return real(population, rng)
 
     monkeypatch.setattr(evolution, "tournament", spying)
-    ids = asked("evolution", space, seed=0, trainings=evolution.POPULATION + 15)
+    ids = asked("regularised evolution", space, seed=0, trainings=evolution.POPULATION + 15)
     # Whatever it is worth: the population is always the last ten that were trained.
     assert populations[:15] == [ids[end - evolution.POPULATION : end] for end in range(evolution.POPULATION, len(ids))]
 
@@ -153,7 +154,7 @@ def test_any_parameters_are_an_architecture(space: Space) -> None:
 def test_moasha_stops_most_and_trains_some_fully(space: Space) -> None:
     trainer = FakeTrainer(60)
     with pytest.raises(SpentError):
-        PEERS["moasha"](space, trainer, 0)
+        PEERS["MOASHA (Syne Tune)"](space, trainer, 0)
     stopped_early, stopped_later, full = (trainer.ended_at.count(end) for end in (0, 1, None))
     assert stopped_early > 30
     assert stopped_later > 0
@@ -195,17 +196,31 @@ def test_hypervolume_of_known_networks() -> None:
     assert BOX.hypervolume([(0.5, 2_000), (0.99, 24_000), (0.4, 1_000)]) == 0  # outside, or at its edge
 
 
-def test_rows_rise_in_images_and_hypervolume() -> None:
-    tally = Tally("digits", "random", 0, BOX)
-    rng = random.Random(0)
-    networks = []
-    for number in range(40):
-        accuracy, size = rng.uniform(0.4, 1), rng.randint(2_000, 30_000)
-        networks.append((accuracy, size))
-        memory = MemoryFigures(size - 500, 0, 0, 0, 500)
-        tally.add(f"n{number}", accuracy if number % 7 else None, memory, images=rng.randint(1, 100), seconds=0.1)
-    assert all(before.images < after.images for before, after in pairwise(tally.rows))
-    assert all(before.hypervolume <= after.hypervolume for before, after in pairwise(tally.rows))
-    trained = [network for number, network in enumerate(networks) if number % 7]
-    assert tally.rows[-1].hypervolume == pytest.approx(BOX.hypervolume(trained))
-    assert all(row.total_bytes == row.param_bytes + row.activation_bytes for row in tally.rows)
+def test_a_tally_keeps_what_each_network_reached_last(space: Space) -> None:
+    first, second = space.seeds
+    memory = MemoryFigures(10, 0, 0, 0, 500)
+    tally = Tally()
+    tally.add(first, 0.5, memory, 100, "a")
+    tally.add(second, None, memory, 30, None)  # diverged
+    tally.add(first, 0.4, memory, 200, "b")
+    assert (tally.images, tally.trainings) == (330, 3)
+    assert [(one.accuracy, one.key) for one in tally.networks.values()] == [(0.4, "b")]
+
+
+def test_a_crossed_network_has_each_block_of_either_parent(space: Space) -> None:
+    first, second = space.seeds
+    for seed in range(20):
+        child = dvolver.crossed(space, first, second, random.Random(seed))
+        assert all(block in pair for block, *pair in zip(child.blocks, first.blocks, second.blocks, strict=True))
+
+
+def test_a_policy_that_is_rewarded_for_one_value_learns_to_write_it() -> None:
+    policy = monas.Policy([2, 3], seed=0)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.05)
+    for _ in range(150):
+        values, log_probability = policy.write()
+        loss = -(float(values == [1, 2]) - 0.5) * log_probability
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert [policy.write()[0] for _ in range(20)].count([1, 2]) > 15

@@ -1,96 +1,87 @@
-"""What the search benchmark writes, from made-up rows."""
+"""The yardstick's page: hand-worked tables, and the committed page against the committed rows."""
 
-import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.page import marks
-from benchmarks.search import write_rows
-from benchmarks.search_methods.tally import Row
-from benchmarks.search_report import Measured, costs, page_lines, search_picture
+from benchmarks.search.__main__ import read_rows
+from benchmarks.search.report import at_limit, hypervolumes, page_lines, within
+from benchmarks.search.runs import Row
+from benchmarks.search.yardstick import box_of
+from benchmarks.spread import Mean
 
-CIRCUMSTANCES: dict[str, object] = {
-    "limit": 300,
-    "full_images": 100,
-    "accuracy_floor": 0.5,
-    "smallest_bytes": 1000,
-    "largest_bytes": 9000,
-    "train_images": 50,
-    "validation_images": 20,
-    "started": "2026-11-25 10:00",
-    "machine": "Abacus, 1 core",
-    "load": 1.0,
-    "training_version": "abc",
-    "versions": {"python": "3.11", "torch": "2", "optuna": "5", "syne-tune": "0.16", "numpy": "2"},
-}
+FASHION = "Fashion-MNIST"
 
 
-def run(method: str, seed: int, hypervolumes: Sequence[float], images: int) -> Measured:
-    rows = [
-        Row("digits", method, seed, place * images, hypervolume, f"n{place}", 0.9, 10, 20, 30, 1.0)
-        for place, hypervolume in enumerate(hypervolumes, start=1)
-    ]
-    return Measured(tuple(rows), CIRCUMSTANCES)
+def row(method: str, seed: int, total_bytes: int, test: float, validation: float = 0.9, **changed: object) -> Row:
+    fields: dict[str, object] = {
+        "dataset": FASHION,
+        "method": method,
+        "seed": seed,
+        "images": 1,
+        "stage": "final",
+        "arch_id": f"{total_bytes}",
+        "total_bytes": total_bytes,
+        "param_bytes": 1,
+        "accuracy_validation": validation,
+        "accuracy_test": test,
+        "from_nothing": True,
+        "key": f"{method}-{seed}",
+        "code": "c",
+        "trainings": 1,
+    }
+    return Row(**(fields | changed))  # type: ignore[arg-type]
 
 
-def three_seeds(method: str, shift: float, images: int = 100) -> Iterator[Measured]:
-    for seed, final in enumerate((0.5, 0.6, 0.7)):
-        yield run(method, seed, [0.2 + shift, 0.4 + shift, final + shift], images)
+def test_the_network_within_a_limit_is_chosen_by_validation_alone() -> None:
+    rows = [row("memnas", 0, 20_000, test=0.99, validation=0.8), row("memnas", 0, 30_000, test=0.7, validation=0.9)]
+    chosen = within(rows, 32_000)
+    assert chosen is not None
+    assert chosen.accuracy_test == 0.7
+    smaller = within(rows, 29_999)
+    assert smaller is not None
+    assert smaller.accuracy_test == 0.99
+    assert within(rows, 19_999) is None
 
 
-@pytest.fixture
-def measured() -> list[Measured]:
-    # The best peer is moasha: median 0.7 after 300 images. memnas needs 30, 30 and 20 images for 0.7.
-    return [*three_seeds("random", 0), *three_seeds("moasha", 0.1), *three_seeds("memnas", 0.3, images=10)]
+def test_a_limit_that_one_seed_misses_has_no_mean() -> None:
+    handed = {0: [row("memnas", 0, 20_000, 0.8)], 1: [row("memnas", 1, 40_000, 0.9)]}
+    assert at_limit(handed, 32_000) is None
+    mean = at_limit(handed, 64_000)
+    assert mean is not None
+    assert mean.value == pytest.approx(0.85)
 
 
-def test_costs(measured: list[Measured]) -> None:
-    [(dataset, best, target, methods)] = costs(measured)
-    assert (dataset, best, target) == ("digits", "moasha", pytest.approx(0.7))
-    by_name = {cost.method: cost for cost in methods}
-    assert by_name["memnas"].needed == (20, 20, 20)
-    assert by_name["memnas"].share == pytest.approx(20 / 300)
-    assert by_name["random"].needed == (math.inf, math.inf, 300)
-    assert by_name["random"].share == math.inf
-    assert by_name["moasha"].final == pytest.approx((0.6, 0.7, 0.8))
+def test_t_interval() -> None:
+    # t(0.975, 2) = 4.3027; standard deviation 1, so 4.3027 / sqrt(3) = 2.4841
+    mean = Mean.of([1.0, 2.0, 3.0])
+    assert (mean.value, mean.half) == (2.0, pytest.approx(2.4841, abs=1e-4))
+    assert Mean.of([1.0, 2.0]).half is None
 
 
-def test_page_says_first_what_was_found(measured: list[Measured]) -> None:
-    lines = list(page_lines(measured, "python -m benchmarks.search"))
-    assert "memnas needs 0.067 of its images (median; 3 of 3 seeds get there)" in lines[0]
-    assert any(line.startswith("| random search | 3 | 0.6000 (0.5000 to 0.7000) | 1 | not reached |") for line in lines)
-    assert any("Reference point: accuracy 0.5 and 9,000 bytes" in line for line in lines)
+def test_hypervolume_of_one_network() -> None:
+    # Accuracy 0.85 is halfway up the box, which begins at 0.7; 64 kB halfway from 16 to 256 kB on a logarithmic scale.
+    assert box_of(FASHION).accuracy_floor == 0.7
+    assert hypervolumes({0: [row("memnas", 0, 64_000, 0.85)]}, FASHION) == {0: pytest.approx(0.25)}
 
 
-def test_page_says_so_where_memnas_loses(measured: list[Measured]) -> None:
-    worse = [found for found in measured if found.rows[0].method != "memnas"] + [run("memnas", 0, [0.1, 0.2], 100)]
-    assert "memnas does not get there: it does with 0 of 1 seeds" in next(page_lines(worse, ""))
-    peers = [found for found in measured if found.rows[0].method != "memnas"]
-    assert "memnas was not measured" in next(page_lines(peers, ""))
+def _line(lines: Sequence[str], start: str, number: int) -> str:
+    return [line for line in lines if line.startswith(start)][number]
 
 
-def test_picture(measured: list[Measured]) -> None:
-    assert search_picture(measured).startswith("<svg")
+def test_tables() -> None:
+    rows = [row("memnas", seed, 64_000, 0.9 + seed / 100) for seed in range(3)]
+    rows += [row("random search", seed, 32_000, 0.8 + seed / 100) for seed in range(2)]
+    lines = list(page_lines(rows))
+    assert _line(lines, "| memnas |", 0) == "| memnas | – | **0.910 ± 0.025** | **0.910 ± 0.025** | **0.910 ± 0.025** |"
+    assert "**0.805 (n = 2)**" in _line(lines, "| random search |", 0)
+    # Seed 0: 2/3 * 1/2 - 1/3 * 3/4 = 0.0833; seed 1: 0.7 * 1/2 - 0.3667 * 3/4 = 0.075; mean 0.079
+    assert "+0.079 (n = 2)" in _line(lines, "| random search |", 1)
 
 
-def test_rows_carry_what_they_were_measured_with(measured: list[Measured], tmp_path: Path) -> None:
-    path = tmp_path / "search.parquet"
-    write_rows(path, measured, "python -m benchmarks.search")
-    table = pq.read_table(path)
-    assert table.num_rows == 27
-    assert table.column_names[:5] == ["dataset", "method", "seed", "images", "hypervolume"]
-    runs = json.loads(table.schema.metadata[b"runs"])
-    assert [(one["method"], one["seed"], one["machine"]) for one in runs][:2] == [
-        ("random", 0, "Abacus, 1 core"),
-        ("random", 1, "Abacus, 1 core"),
-    ]
-
-
-@pytest.mark.parametrize("name", ["benchmark", "choices"])
-def test_page_has_its_marks(name: str) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "search-cost.md").read_text(encoding="utf-8")
-    assert all(mark in text for mark in marks(name))
+def test_the_page_is_that_of_the_committed_rows() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "search-cost.md").read_text(encoding="utf-8")
+    for line in page_lines(read_rows(root / "benchmarks" / "results" / "yardstick.parquet")):
+        assert line in page

@@ -2,16 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from benchmarks.search_methods.interface import Figures, Rungs, SpentError
-from benchmarks.search_methods.tally import Tally
-from benchmarks.search_methods.trainer import Task, Trainer
-from benchmarks.search_runs import DATASETS, PRODUCTS, Run
+from benchmarks.search.methods.interface import Figures, Rungs, SpentError
+from benchmarks.search.methods.tally import Tally
+from benchmarks.search.methods.trainer import Lengths, Task, Trainer
+from benchmarks.search.runs import ROUNDS
+from benchmarks.search.yardstick import DATASETS, LIMITS, PEER_IMAGES, STOPPABLE_IMAGES
 from memnas_core.errors import SettingsError
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.settings_file import load_settings
+from memnas_core.memory.figures import MemoryFigures
+from memnas_core.search.halving import rung_images
+from memnas_core.settings.file import load_settings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.moves import seed_architecture
 from tests.core.small_search import small_settings
 
 NETWORK = seed_architecture((1, 2), 4)
@@ -29,17 +34,41 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return Task.prepare(settings, Path(settings.store))
 
 
-def trainer_of(task: Task, folder: Path, limit: int = 10**6) -> tuple[Trainer, Tally]:
-    tally = Tally("digits", "random", 0, task.box)
-    return Trainer(task, tally, limit, folder), tally
+IMAGES = 3 * 6 * 32
 
 
-def test_full_images_are_what_a_training_sees(task: Task, tmp_path: Path) -> None:
+class Part(NamedTuple):
+    """What a tally was told of a training."""
+
+    accuracy: float | None
+    images: int
+
+
+class SpyingTally(Tally):
+    """A tally that keeps every part of a training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[Part] = []
+
+    def add(
+        self, architecture: Architecture, accuracy: float | None, memory: MemoryFigures, images: int, key: str | None
+    ) -> None:
+        super().add(architecture, accuracy, memory, images, key)
+        self.parts.append(Part(accuracy, self.images))
+
+
+def trainer_of(task: Task, folder: Path, limit: int = 10**6) -> tuple[Trainer, SpyingTally]:
+    tally = SpyingTally()
+    return Trainer(task, tally, limit, folder, Lengths(IMAGES, IMAGES)), tally
+
+
+def test_a_training_sees_the_images_it_is_given(task: Task, tmp_path: Path) -> None:
     trainer, tally = trainer_of(task, tmp_path)
     trainer(NETWORK)
-    assert tally.images == task.full_images == 3 * 6 * 32
+    assert tally.images == IMAGES
     trainer(NETWORK)  # not trained again, but paid
-    assert tally.images == 2 * task.full_images
+    assert tally.images == 2 * IMAGES
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -54,16 +83,15 @@ def test_a_training_that_no_rung_stops_is_that_of_a_job(task: Task, tmp_path: Pa
 
     assert trainer(NETWORK, Rungs((1 / 9, 1 / 3), goes_on)) == whole
     assert [rung for rung, _ in seen] == [0, 1]
-    assert [row.accuracy for row in tally.rows] == [whole.accuracy, seen[0][1], seen[1][1], whole.accuracy]
-    full = task.full_images
-    assert [row.images for row in tally.rows] == [full, full + 64, full + 192, 2 * full]
+    assert [part.accuracy for part in tally.parts] == [whole.accuracy, seen[0][1], seen[1][1], whole.accuracy]
+    assert [part.images for part in tally.parts] == [IMAGES, IMAGES + 64, IMAGES + 192, 2 * IMAGES]
 
 
 def test_a_stopped_training_pays_what_it_saw(task: Task, tmp_path: Path) -> None:
     trainer, tally = trainer_of(task, tmp_path)
     figures = trainer(NETWORK, Rungs((1 / 9, 1 / 3), lambda rung, _figures: rung < 1))
     assert tally.images == 192  # a third
-    assert figures.accuracy == tally.rows[-1].accuracy
+    assert figures.accuracy == tally.parts[-1].accuracy
 
 
 def test_images_run_out(task: Task, tmp_path: Path) -> None:
@@ -82,17 +110,17 @@ def test_a_benchmark_names_its_box(task: Task) -> None:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("method", PRODUCTS)
-def test_settings_of_the_products_are_valid(dataset: str, method: str) -> None:
-    settings = load_settings(DATASETS[dataset], PRODUCTS[method])
-    assert settings.objective.max_total_bytes is not None
+@pytest.mark.parametrize("method", ROUNDS)
+def test_settings_of_all_rounds_are_valid(dataset: str, method: str) -> None:
+    settings = load_settings(DATASETS[dataset], ["data.folder=images", *ROUNDS[method].overrides])
+    assert settings.objective.max_total_bytes == LIMITS[-1]
 
 
-def test_memnas_own_settings_do_not_touch_a_peers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    peer, own = Run("digits", "random", 0, tmp_path), Run("digits", "memnas", 0, tmp_path)
-    keys = peer.key, own.key
-    other = tmp_path / "other.yaml"
-    other.write_text(DATASETS["digits"].read_text(encoding="utf-8").replace("top_k: 8", "top_k: 5"), encoding="utf-8")
-    monkeypatch.setitem(DATASETS, "digits", other)
-    assert (peer.key, own.key) == (keys[0], own.key)
-    assert own.key != keys[1]
+@pytest.mark.parametrize(("dataset", "size"), [("Fashion-MNIST", 57_000), ("CIFAR-10 (JPEG copy)", 47_500)])
+def test_lengths_of_trainings_are_those_of_the_yardstick(dataset: str, size: int) -> None:
+    settings = load_settings(DATASETS[dataset], ["data.folder=images"])
+    (seeds,) = rung_images(settings.search.seed_rungs, settings.training, size)
+    first, second = rung_images(settings.search.rungs, settings.training, size)
+    assert seeds == pytest.approx(STOPPABLE_IMAGES, rel=0.003)
+    assert (first, second) == pytest.approx((2_400, 9_600), rel=0.003)
+    assert first + second == pytest.approx(PEER_IMAGES, rel=0.003)

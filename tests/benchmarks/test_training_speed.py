@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.training_loops import LOOPS, image_transform, train
-from benchmarks.training_speed import Task, _network, multiplications, tasks, training_flops, turn
-from benchmarks.training_speed_report import LOOKS, MEMNAS, Row, findings, saved_images, speed_picture, tables
-from memnas_core.config import DataSettings
+from benchmarks.training_speed.__main__ import Task, _network, multiplications, tasks, training_flops, turn
+from benchmarks.training_speed.loops import LOOPS, image_transform, train
+from benchmarks.training_speed.report import LOOKS, MEMNAS, Row, findings, saved_images, speed_picture, tables
 from memnas_core.data import Dataset, open_dataset, prepare_dataset
-from memnas_core.graph import Shape, lower
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.network import build_network
-from memnas_core.settings_file import load_settings
+from memnas_core.settings.file import load_settings
+from memnas_core.settings.schema import DataSettings
+from memnas_core.space.graph import lower
+from memnas_core.space.layers import Shape
+from memnas_core.space.moves import seed_architecture
+from memnas_core.training.network import build_network
 
 SETTINGS = replace(load_settings(Path(__file__).parents[2] / "params.yaml").training, epochs=1, batch_size=32)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from memnas_core import trainer  # its test_accuracy is no test
-from memnas_core.config import DataSettings
 from memnas_core.data import open_dataset, prepare_dataset
-from memnas_core.jobs import TrainingJob
+from memnas_core.settings.schema import DataSettings
+from memnas_core.training import worker  # its test_counts is no test
+from memnas_core.training.job import TrainingJob
 from tests.core.short_training import ARCHITECTURE, SHORT_TRAINING
 
 
@@ -33,5 +33,5 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
     made = TrainingJob(
         ARCHITECTURE, ARCHITECTURE.arch_id, dataset, digest, replace(SHORT_TRAINING, epochs=2), 1, folder
     )
-    trainer.run(made)
+    worker.run(made)
     return made

@@ -3,16 +3,19 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from memnas_core.architecture import GROWABLE_OPERATIONS, Architecture, Block, Branch, Cell, Combiner, Operation
-from memnas_core.grow_trim import (
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Combiner
+from memnas_core.space.moves import (
     Move,
     MoveKind,
     apply,
     available_inputs,
     edge_cuts,
+    growths,
     seed_architecture,
     trims,
 )
+from memnas_core.space.operations import OPERATIONS, Operation
 
 
 def random_growth(rng: random.Random, base: Architecture, operations: Sequence[Operation]) -> Move:
@@ -26,7 +29,7 @@ def random_walk(
     moves: int,
     strides: Sequence[int] = (1, 2, 1),
     filters: int = 4,
-    operations: Sequence[Operation] = GROWABLE_OPERATIONS,
+    operations: Sequence[Operation] = OPERATIONS.grown,
 ) -> Architecture:
     """Return what is left of the seed architecture after so many random moves, six in ten of them growing.
 
@@ -50,6 +53,20 @@ def random_walks(seed: int, count: int, moves: int = 10) -> Iterator[Architectur
         yield random_walk(rng, rng.randint(0, moves), strides, filters=rng.choice((1, 3, 4, 8)))
 
 
+def distinct_walks(count: int, seed: int, most_cells: int = 7) -> list[Architecture]:
+    """Return different architectures up to six moves from the seed, with at most so many cells in the first block."""
+    rng = random.Random(seed)
+    found: dict[str, Architecture] = {}
+    while len(found) < count:
+        architecture = seed_architecture((1, 2, 1), filters=4)
+        for _ in range(rng.randint(0, 6)):
+            grow = rng.random() < 0.6 and len(architecture.blocks[0].cells) < most_cells
+            moves = list(growths(architecture) if grow else (*trims(architecture), *edge_cuts(architecture)))
+            architecture = apply(architecture, rng.choice(moves)) or architecture
+        found[architecture.arch_id] = architecture
+    return list(found.values())
+
+
 def tangled(rng: random.Random, cells: int) -> Architecture:
     """Return a network whose first block has cells that read any before them and leave it only if nothing reads them.
 
@@ -58,8 +75,8 @@ def tangled(rng: random.Random, cells: int) -> Architecture:
     """
     drawn = [
         Cell(
-            Branch(rng.randrange(n + 1), rng.choice(GROWABLE_OPERATIONS)),
-            Branch(rng.randrange(n + 1), rng.choice(GROWABLE_OPERATIONS)),
+            Branch(rng.randrange(n + 1), rng.choice(OPERATIONS.grown)),
+            Branch(rng.randrange(n + 1), rng.choice(OPERATIONS.grown)),
             rng.choice(list(Combiner)),
             included=False,
         )
@@ -68,7 +85,7 @@ def tangled(rng: random.Random, cells: int) -> Architecture:
     read = {branch.input for cell in drawn for branch in cell.branches}
     block = Block(tuple(cell._replace(included=n not in read) for n, cell in enumerate(drawn, start=1)), 1)
     return Architecture(
-        (block, Block((Cell(Branch(0, GROWABLE_OPERATIONS[0]), None, Combiner.SUM, included=True),), 2)), 4
+        (block, Block((Cell(Branch(0, OPERATIONS.grown[0]), None, Combiner.SUM, included=True),), 2)), 4
     )
 
 
@@ -98,5 +115,5 @@ def shuffled(rng: random.Random, architecture: Architecture) -> Architecture:
 
 def bare_architecture(strides: tuple[int, ...], filters: int) -> Architecture:
     """Return where all trimming ends: one identity in each block."""
-    cell = Cell(Branch(0, Operation.IDENTITY), None, Combiner.SUM, included=True)
+    cell = Cell(Branch(0, ops.IDENTITY), None, Combiner.SUM, included=True)
     return Architecture(tuple(Block((cell,), stride) for stride in strides), filters)

@@ -1,7 +1,7 @@
 """Settings and network of a training that takes a fraction of a second."""
 
-from memnas_core.config import TrainingSettings
-from memnas_core.grow_trim import seed_architecture
+from memnas_core.settings.schema import TrainingSettings
+from memnas_core.space.moves import seed_architecture
 
 ARCHITECTURE = seed_architecture((1, 2), 4)
 

@@ -7,25 +7,27 @@ from pathlib import Path
 import yaml
 from safetensors.torch import save
 
-from memnas_core.architecture import Architecture
-from memnas_core.architecture_json import from_json
-from memnas_core.choice import round_winner
-from memnas_core.config import Settings
-from memnas_core.contenders import Base, Ranking
 from memnas_core.data import DatasetInfo
-from memnas_core.graph import Shape, lower
-from memnas_core.grow_trim import MoveCounts, seed_architecture
-from memnas_core.jobs import TrainingJob, candidate_seed
-from memnas_core.network import build_network
-from memnas_core.records import CandidateRow, RoundSummary, Status
-from memnas_core.result_folder import SearchFolder, Start
-from memnas_core.round_summary import summarise
-from memnas_core.search import generate_round, rank_round, rerank, seed_contender
-from memnas_core.settings_file import parse_settings
-from memnas_core.training import EpochFigures
-from memnas_core.training_records import TrainingRecord, write_record
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.records.rounds import RoundSummary
+from memnas_core.records.trainings import EpochFigures, Status, TrainingRecord
+from memnas_core.results.folder import SearchFolder, Start
+from memnas_core.search.candidates import Base, Generation, Ranking
+from memnas_core.search.loop import Candidates, Records, Rows, Steps, play_round
+from memnas_core.search.score_aim import rank_by_score
+from memnas_core.search.state import SearchState
+from memnas_core.search.summary import summarise
+from memnas_core.settings.file import parse_settings
+from memnas_core.settings.schema import Settings
+from memnas_core.space.architecture_json import from_json
+from memnas_core.space.graph import lower
+from memnas_core.space.layers import Shape, Workload
+from memnas_core.training.job import TrainingJob
+from memnas_core.training.network import build_network
+from memnas_core.training.record import write_record
 
 SHAPE = Shape(1, 8, 8)
+WORKLOAD = Workload(SHAPE, 10, 4, 4)
 INFO = DatasetInfo(
     name="digits",
     classes=tuple("0123456789"),
@@ -52,7 +54,7 @@ search: {seed: 0, moves: grow_and_trim, selection: controller, aim: score,
          max_training_images: null, patience: 3}
 objective: {accuracy_weight: 0.5, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4, device: null,
             max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null,
-            accuracy_floor: null}
+            accuracy_floor: null, accuracy: plain}
 training: {epochs: 20, batch_size: 64, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
            restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu,
            precision: auto}
@@ -84,7 +86,49 @@ def made_up_record(arch_id: str, accuracy: float | None, status: Status = Status
         device="cpu",
         message="" if accuracy is not None else "it failed",
         history=(line,),
+        cpu_seconds=1.5,
     )
+
+
+class MadeUpSteps(Steps):
+    """The steps of a round with accuracies that are told. Nothing is learnt from them."""
+
+    def __init__(self, accuracies: Sequence[float | None]) -> None:
+        self.accuracies = accuracies
+        self.rows: Sequence[CandidateRow] = []
+
+    def rank(self, search: SearchState, generation: Generation, number: int) -> Ranking:
+        if number == 0:
+            return super().rank(search, generation, number)
+        return rank_by_score(generation, None, search.base, search.settings.objective, seed=number)
+
+    def train(
+        self,
+        search: SearchState,
+        rung: int,  # noqa: ARG002 -- the only one
+        candidates: Candidates,
+        before: Sequence[TrainingRecord | None],  # noqa: ARG002
+    ) -> list[TrainingRecord]:
+        records = []
+        for ranked, accuracy in zip(candidates, self.accuracies, strict=True):
+            candidate, status = ranked.candidate, Status.DIVERGED if accuracy is None else Status.TRAINED
+            job = search.training_job(candidate.architecture, candidate.arch_id, candidate.round)
+            record = replace(made_up_record(candidate.arch_id, accuracy, status), key=job.key)
+            weights = None
+            if status is Status.TRAINED:
+                graph = lower(candidate.architecture, SHAPE, len(INFO.classes))
+                weights = save(build_network(graph, seed=candidate.round).state_dict())
+            write_record(job, record, weights)
+            records.append(record)
+        return records
+
+    def update_controller(self, search: SearchState) -> None:  # noqa: ARG002
+        return None
+
+    def close(self, search: SearchState, ranking: Ranking, rows: Rows, records: Records) -> RoundSummary:
+        self.rows, number = rows, len(search.rounds)
+        before, started = search.chosen[-2] if number else None, START.started + 100 * number
+        return summarise(number, before, search.base, ranking.counts, rows, records, started, now=started + 60)
 
 
 class SmallSearch:
@@ -93,57 +137,31 @@ class SmallSearch:
     def __init__(self, settings: Settings, folder: SearchFolder) -> None:
         self.settings = settings
         self.folder = folder
-        self.base: Base | None = None
-        self.rounds: list[RoundSummary] = []
-        self.rows: list[CandidateRow] = []
+        self.state = SearchState(settings, Path("nowhere"), INFO, folder.trainings)
+
+    @property
+    def rounds(self) -> list[RoundSummary]:
+        return self.state.rounds
+
+    @property
+    def rows(self) -> list[CandidateRow]:
+        return self.state.rows
+
+    @property
+    def base(self) -> Base:
+        return self.state.base
 
     def round(self, accuracies: Sequence[float | None]) -> tuple[RoundSummary, tuple[CandidateRow, ...]]:
         """Run the next round; the top candidates get these accuracies. None: the training diverged."""
-        number, objective = len(self.rounds), self.settings.objective
-        if self.base is None:
-            seed = seed_architecture(self.settings.network.strides, self.settings.network.filters)
-            contender = seed_contender(seed, SHAPE, len(INFO.classes), objective)
-            ranking = Ranking([contender], MoveCounts(0, 0, 0, 0, 0))
-        else:
-            known = {row.arch_id for row in self.rows if row.status is not Status.GENERATED}
-            generation = generate_round(
-                self.base.architecture, number, SHAPE, len(INFO.classes), objective, known, self.settings.search
-            )
-            ranking = rank_round(generation, None, self.base, objective, seed=number)
-        top = [contender.candidate for contender in ranking.top(len(accuracies))]
-        records = [
-            made_up_record(candidate.arch_id, accuracy, Status.DIVERGED if accuracy is None else Status.TRAINED)
-            for candidate, accuracy in zip(top, accuracies, strict=True)
-        ]
-        for place, (candidate, record) in enumerate(zip(top, records, strict=True)):
-            job = self.job(candidate.architecture.arch_id, candidate.round, candidate.architecture)
-            records[place] = replace(record, key=job.key)
-            weights = None
-            if record.status is Status.TRAINED:
-                graph = lower(candidate.architecture, SHAPE, len(INFO.classes))
-                weights = save(build_network(graph, seed=number).state_dict())
-            write_record(job, record, weights)
-        rows = rerank(ranking, {record.arch_id: record for record in records}, self.base, objective)
-        before, self.base = self.base, round_winner(rows, self.base, objective)
-        started = START.started + 100 * number
-        summary = summarise(number, before, self.base, ranking.counts, rows, records, started=started, now=started + 60)
-        self.rounds.append(summary)
-        self.rows += rows
-        return summary, rows
+        search = replace(self.settings.search, top_k=len(accuracies))
+        self.state.settings = replace(self.settings, search=search)
+        steps = MadeUpSteps(accuracies)
+        return play_round(self.state, steps), tuple(steps.rows)
 
-    def job(self, arch_id: str, number: int, architecture: Architecture | None = None) -> TrainingJob:
+    def job(self, arch_id: str, number: int) -> TrainingJob:
         """Return the training job of a candidate."""
-        if architecture is None:
-            architecture = from_json(next(r.architecture for r in self.rows if r.arch_id == arch_id))
-        return TrainingJob(
-            architecture=architecture,
-            arch_id=arch_id,
-            dataset=Path("nowhere"),
-            data_digest=INFO.digest,
-            settings=self.settings.training,
-            seed=candidate_seed(self.settings.search.seed, number, arch_id),
-            folder=self.folder.trainings,
-        )
+        architecture = from_json(next(r.architecture for r in self.rows if r.arch_id == arch_id))
+        return self.state.training_job(architecture, arch_id, number)
 
     def trainings(self, rows: Sequence[CandidateRow]) -> dict[str, Path]:
         """Return where the weights of a round's trained candidates are."""

@@ -5,13 +5,14 @@ import random
 import numpy as np
 
 from experiments.candidates import TrainedCandidate
-from memnas_core.architecture import Architecture, Operation
-from memnas_core.architecture_json import to_json
-from memnas_core.graph import Shape
-from memnas_core.lineages import draw_lineages
-from memnas_core.measure import measure
+from memnas_core.memory.figures import measure
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.architecture_json import to_json
+from memnas_core.space.layers import Shape, Workload
+from memnas_core.space.lineages import draw_lineages
 
-GOOD = (Operation.CONV_3X3, Operation.DILATED_3X3, Operation.FACTORIZED_7X7)
+GOOD = (ops.CONV_3X3, ops.DILATED_3X3, ops.FACTORIZED_7X7)
 
 
 def made_up_rows(noise: float = 0.002, children: int = 14) -> tuple[TrainedCandidate, ...]:
@@ -20,7 +21,7 @@ def made_up_rows(noise: float = 0.002, children: int = 14) -> tuple[TrainedCandi
     rows = []
     for descendant in draw_lineages((1, 2, 1), 4, lineages=3, rounds=2, children=children, seed=0):
         candidate = descendant.candidate
-        figures = measure(candidate.architecture, Shape(1, 8, 8), 10, 4, 4)
+        figures = measure(candidate.architecture, Workload(Shape(1, 8, 8), 10, 4, 4))
         true = 0.9 - 0.2 * np.exp(-good_layers(candidate.architecture) / 6)
         rows.append(
             TrainedCandidate(
@@ -29,11 +30,8 @@ def made_up_rows(noise: float = 0.002, children: int = 14) -> tuple[TrainedCandi
                 lineage=descendant.lineage,
                 round=candidate.round,
                 parent_id=candidate.parent_id or "",
-                move=candidate.move,
-                param_bytes=figures.param_bytes,
-                paper_bytes=figures.paper_bytes,
-                sequential_bytes=figures.sequential_bytes,
-                minimum_bytes=figures.minimum_bytes,
+                move=candidate.words,
+                memory=figures.peaks,
                 accuracies=tuple(float(true + rng.gauss(0, noise)) for _ in range(2)),
                 seconds=(1.0, 1.0),
                 images_seen=(1, 1),

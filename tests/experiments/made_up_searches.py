@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.search_results import SEARCHES, Arm, SearchKey, copy_result
-from memnas_core.architecture_json import from_json
-from memnas_core.choice import best_row, front_of
-from memnas_core.network_files import network_files
-from memnas_core.result_folder import Chosen, SearchFolder
-from memnas_core.settings_file import parse_settings
-from tests.core.small_search import INFO, SHAPE, START, SmallSearch, small_settings
+from memnas_core.results.folder import Chosen, SearchFolder
+from memnas_core.results.network_files import network_files
+from memnas_core.search.choice import best_row, front_of
+from memnas_core.settings.file import parse_settings
+from memnas_core.space.architecture_json import from_json
+from tests.core.small_search import START, WORKLOAD, SmallSearch, small_settings
 
 
 def make_search(folder: Path, key: SearchKey, accuracies: Sequence[Sequence[float | None]]) -> SearchFolder:
@@ -34,7 +34,7 @@ def make_search(folder: Path, key: SearchKey, accuracies: Sequence[Sequence[floa
     assert row.measured_accuracy is not None
     search.folder.write_front(front_of(search.rows, settings.objective))
     chosen = Chosen(row.arch_id, row.round, row.measured_accuracy + 0.1, row.measured_accuracy + 0.05, 2, START.started)
-    texts = network_files(from_json(row.architecture), SHAPE, len(INFO.classes), settings.objective)
+    texts = network_files(from_json(row.architecture), WORKLOAD, settings.objective)
     search.folder.write_chosen(chosen, search.job(row.arch_id, row.round).path, texts)
     search.folder.write_metrics({})
     copy_result(key, search.folder, folder / SEARCHES / key.folder_name)

@@ -8,12 +8,12 @@ from rich.progress import Progress
 
 from experiments.candidates import draw, read_table, train_candidates, write_table
 from experiments.plan import Plan, load_plan
-from memnas_core.architecture_json import from_json
 from memnas_core.errors import RecordError
-from memnas_core.graph import Shape
-from memnas_core.measure import measure
-from tasks.places import cpu_places
-from tasks.workers import Workers
+from memnas_core.memory.figures import measure
+from memnas_core.space.architecture_json import from_json
+from memnas_core.space.layers import Shape, Workload
+from tasks.workers.places import cpu_places
+from tasks.workers.processes import Workers
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,6 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     return replace(whole, settings="small.yaml", candidates=small)
 
 
-@pytest.mark.timeout(120)
 def test_a_table_is_made_and_a_second_run_trains_nothing(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ("network.filters=2", "network.strides=[2, 1]", "training.epochs=1", "data.max_training_images=256")
     settings = plan.load_settings(*small)
@@ -45,8 +44,8 @@ def test_a_table_is_made_and_a_second_run_trains_nothing(plan: Plan, monkeypatch
         assert len(set(row.accuracies)) <= 2
         assert all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in row.accuracies)
         assert row.images_seen == (256, 256)
-        figures = measure(from_json(row.architecture), Shape(1, 8, 8), 10, 4, 4)
-        assert (row.param_bytes, row.minimum_bytes) == (figures.param_bytes, figures.minimum_bytes)
+        figures = measure(from_json(row.architecture), Workload(Shape(1, 8, 8), 10, 4, 4))
+        assert (row.memory.param_bytes, row.memory.minimum_bytes) == (figures.param_bytes, figures.minimum_bytes)
     write_table(Path("table.parquet"), rows)
     assert read_table(Path("table.parquet")) == rows
 

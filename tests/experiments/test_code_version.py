@@ -1,70 +1,37 @@
-"""What counts as a change of code, and that no deciding module is forgotten."""
+"""That the digests of results know the code that decides them, and no other."""
 
-import ast
-from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
+import pytest
 
-from experiments.code_version import DECIDING_MODULES, meaning_of
+from experiments.code_version import ENTRIES, code_version
+from memnas_core.code_digest import reached
 
-
-def test_words_do_not_change_the_code() -> None:
-    source = 'def f(x: int) -> int:\n    """Say."""\n    return x + 1  # why\n'
-    same = 'def f(\n    x: int,\n) -> int:\n    # because\n    return x + 1\n\n"""More words."""\n'
-    assert meaning_of(source) == meaning_of(same)
-    assert meaning_of(source) != meaning_of(source.replace("1", "2"))
-    assert meaning_of(source) != meaning_of(source.replace("x + 1", "'x'"))
-
-
-# What these do decides no result: they record, show, check, or are known by a digest of their own.
-WITHOUT_INFLUENCE = {
-    *(f"memnas_core.{name}" for name in ("config", "environment", "errors", "records", "result_folder", "storage")),
-    *(
-        f"memnas_core.{name}"
-        for name in ("limits", "memory_guard", "network_files", "result_report", "report", "yaml_reader")
-    ),
-    *(f"memnas_core.{name}" for name in ("checksums", "reading", "result_checks")),
-    *(f"tasks.{name}" for name in ("display", "pushing", "recording", "tracking_store", "versioning")),
-    *(f"tasks.tracking.{name}" for name in ("candidate_log", "errors", "models", "runs", "table", "tracker", "ui")),
-    *(f"tasks.{name}" for name in ("places", "ray_cluster", "ray_workers", "watch", "worker_pool", "workers")),
-    *("flows.interrupt", "flows.start"),
+DECIDES = {
+    "candidates": {("memnas_core.training.loop", "train"), ("memnas_core.space.lineages", "draw_lineages")},
+    "search": {
+        ("memnas_core.training.loop", "train"),
+        ("memnas_core.training.inherit", "inherit"),
+        ("memnas_core.search.score_aim", "rank_by_score"),
+        ("memnas_core.search.front_aim", "rank_for_front"),
+        ("memnas_core.memory.block_arena", "block_arena"),
+        ("memnas_core.controller.forest", "ForestModel"),
+        ("memnas_core.controller.scc", "PaperModel"),
+        ("memnas_core.search.halving", "going_on"),
+        ("memnas_core.search.choice", "best_row"),
+    },
+    "controllers": {("memnas_core.controller.scc", "PaperModel"), ("experiments.controllers.judge", "tau_within")},
+    "networks": {("memnas_core.training.loop", "train"), ("experiments.networks", "SMALL")},
 }
+"""For each result some definitions, in several files, that plainly decide it."""
+
+WITHOUT_INFLUENCE = ("memnas_core.pictures", "memnas_core.results.page", "tasks.display", "tasks.tracking", "flows")
 
 
-def imported(module: str) -> Iterator[str]:
-    """Yield the project's modules that a module imports."""
-    spec = find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
-                if name.split(".")[0] in ("memnas_core", "tasks", "flows") and _is_module(name):
-                    yield name
+@pytest.mark.parametrize("result", ENTRIES)
+def test_code_that_decides_a_result_is_in_its_version(result: str) -> None:
+    found = reached(*ENTRIES[result])
+    assert DECIDES[result] <= found
+    assert [module for module, _ in found if module.startswith(WITHOUT_INFLUENCE)] == []
 
 
-def _is_module(name: str) -> bool:
-    try:
-        spec = find_spec(name)
-    except ModuleNotFoundError:
-        return False
-    return spec is not None and spec.origin is not None and not spec.origin.endswith("__init__.py")
-
-
-def test_all_code_that_decides_a_search_is_in_its_version() -> None:
-    reached: set[str] = set()
-    waiting = ["flows.search"]
-    while waiting:
-        module = waiting.pop()
-        if module in reached or module in WITHOUT_INFLUENCE:
-            continue
-        reached.add(module)
-        waiting += imported(module)
-    unaccounted = {
-        name
-        for name in reached - set(DECIDING_MODULES["search"])
-        # Pictures decide nothing; data sets are known by the digest of the prepared images.
-        if not name.startswith(("memnas_core.pictures", "memnas_core.data"))
-    }
-    assert unaccounted == set()
-    assert {name for names in DECIDING_MODULES.values() for name in names if not _is_module(name)} == set()
+def test_each_result_has_a_version_of_its_own() -> None:
+    assert len({code_version(result) for result in ENTRIES}) == len(ENTRIES)

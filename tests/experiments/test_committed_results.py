@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments import ablations, figure3, figure4, figure5, headlines, table1
+from experiments import ablations, figure3, figure4, figure5, headlines, resolved_settings, table1
 from experiments.candidates import read_table
 from experiments.page import main as make_page
 from experiments.plan import load_plan
 from experiments.search_results import SearchKey, ablation_keys, read_search, sweep_keys
-from memnas_core.architecture_json import from_json
-from memnas_core.graph import Shape
-from memnas_core.measure import measure
+from memnas_core.memory.figures import measure
+from memnas_core.space.architecture_json import from_json
+from memnas_core.space.layers import Shape, Workload
 
 ROOT = Path(__file__).parents[2]
 RAW = ("candidates.parquet", "controllers.parquet", "latency.json", "networks", "searches", "table1.csv", "table2.csv")
@@ -27,8 +27,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the settings and the raw results, but nothing that a later stage makes of them."""
     folder = tmp_path_factory.mktemp("made-again")
     (folder / "results").mkdir()
-    for name in ("experiments.yaml", PLAN.settings):
-        shutil.copy(ROOT / name, folder / name)
+    for path in (ROOT / "experiments.yaml", *ROOT.glob("params*.yaml")):
+        shutil.copy(path, folder)
     for name in RAW:
         source, target = ROOT / "results" / name, folder / "results" / name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
@@ -43,8 +43,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (figure5.main, ["figure5.csv", "plots/figure5.csv"]),
         (ablations.main, ["ablations.csv"]),
         (table1.main, ["table1.csv"]),
+        (resolved_settings.main, ["settings.yaml"]),
     ],
-    ids=["figure3", "figure4", "figure5", "ablations", "table1"],
+    ids=["figure3", "figure4", "figure5", "ablations", "table1", "settings"],
 )
 def test_a_stage_makes_the_committed_files_again(
     main: Callable[[], None], written: list[str], copy: Path, monkeypatch: pytest.MonkeyPatch
@@ -67,13 +68,8 @@ def test_the_memory_of_a_search_is_that_of_its_architectures(key: SearchKey) -> 
     shape = Shape(metrics.channels, metrics.image_size, metrics.image_size)
     chosen = next(row for row in search.candidates if row.arch_id == metrics.arch_id)
     for row in (chosen, *search.candidates[::6]):
-        figures = measure(from_json(row.architecture), shape, metrics.classes, 4, 4)
-        assert (figures.param_bytes, figures.paper_bytes, figures.sequential_bytes, figures.minimum_bytes) == (
-            row.param_bytes,
-            row.paper_bytes,
-            row.sequential_bytes,
-            row.minimum_bytes,
-        )
+        figures = measure(from_json(row.architecture), Workload(shape, metrics.classes, 4, 4))
+        assert figures.peaks == row.memory.peaks
     assert search.architecture.arch_id == metrics.arch_id
 
 

@@ -16,15 +16,15 @@ from experiments.controllers import judge
 from experiments.controllers.features import FlatEncoding, structural_features
 from experiments.controllers.figures import curve_svg, table_svg
 from experiments.controllers.judge import Judged, bootstrap_at_k, bootstrap_tau, tau_within
-from experiments.controllers.learners import CONTESTANTS, LEARNERS
+from experiments.controllers.learners import CONTESTANTS, DEFAULT, LEARNERS
 from experiments.controllers.notes import notes
 from experiments.controllers.protocol import Benchmark, benchmark_of, check_cutoffs, load_benchmark, splits
 from experiments.controllers.study import ControllerRun, read_runs, run_study, write_runs
 from experiments.controllers.table import Runs, curve_rows, leads, read_table3, rounded, rows_of, table_rows
 from experiments.tidy import read_paper, write_rows
-from memnas_core.config import ControllerSettings
+from memnas_core.controller.rank_metrics import average_precision, kendall_tau, ndcg
 from memnas_core.errors import RecordError
-from memnas_core.ranking import average_precision, kendall_tau, ndcg
+from memnas_core.settings.schema import ControllerSettings
 from tests.experiments.made_up_candidates import good_layers, made_up_rows
 
 RESULTS = Path("results")
@@ -78,8 +78,12 @@ def test_who_learns_and_who_is_ranked(benchmark: Benchmark) -> None:
 
 def test_what_is_ranked_by_hand() -> None:
     rows = list(made_up_rows())
-    rows[0] = replace(rows[0], accuracies=(0.8, 0.75), param_bytes=1000, minimum_bytes=500)
-    rows[-1] = replace(rows[-1], accuracies=(0.88, 0.9), param_bytes=1200, minimum_bytes=450)
+    rows[0] = replace(
+        rows[0], accuracies=(0.8, 0.75), memory=replace(rows[0].memory, param_bytes=1000, minimum_bytes=500)
+    )
+    rows[-1] = replace(
+        rows[-1], accuracies=(0.88, 0.9), memory=replace(rows[-1].memory, param_bytes=1200, minimum_bytes=450)
+    )
     rows[-2] = replace(rows[-2], accuracies=(None, 0.9))  # it failed, and is no candidate
     benchmark = benchmark_of(rows, "minimum", "made up")
     assert len(benchmark.known) == len(rows) - 2
@@ -187,9 +191,10 @@ def test_tables_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(judge, "REPLICATES", 50)
     judge._drawn.cache_clear()
     judge._times_drawn.cache_clear()
-    runs = Runs(benchmark_of(made_up_rows(), "minimum", "made up"), study(tmp_path, "random", "parameters", "scc"))
+    learners = ("random", "parameters", "single-rnn", "scc-paper", "default")
+    runs = Runs(benchmark_of(made_up_rows(), "minimum", "made up"), study(tmp_path, *learners))
     rows, curve = [*table_rows(runs)], [*curve_rows(runs)]
-    assert {row.controller for row in rows} == {"random order", *(CONTESTANTS[place].name for place in (1, 2, -1))}
+    assert {row.controller for row in rows} == {one.name for one in CONTESTANTS if one.learner in learners}
     sets = [
         {(row.split, row.accuracy_weight, row.k) for row in rows if row.controller == name} for name in runs.controllers
     ]
@@ -203,10 +208,12 @@ def test_tables_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     write_rows(tmp_path / "table3.csv", [rounded(row) for row in rows])
     assert read_table3(tmp_path / "table3.csv") == [rounded(row) for row in rows]
     said = notes(rows, runs)
-    best = max(
-        row.tau for row in rows if (row.split, row.accuracy_weight) == ("rounds", 1.0) and "SCC" in row.controller
+    (tau,) = {row.tau for row in rows if (row.split, row.accuracy_weight, row.controller) == ("rounds", 1.0, DEFAULT)}
+    assert any(f"λ = 1, the next round: {DEFAULT} reaches tau {tau:.3f}" in note for note in said)
+    assert (
+        sum(note.startswith("The paper's own controller, SCC (paper: metric), against Single-RNN") for note in said)
+        == 1
     )
-    assert any(f"λ = 1, the next round: {CONTESTANTS[-1].name} reaches tau {best:.3f}" in note for note in said)
     assert sum("A random order of the" in note for note in said) == 2
     for text in (table_svg(rows), curve_svg(curve)):
         assert text.startswith("<svg")

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from experiments import cost
 from experiments.cost import Speed, search_days
 from memnas_core.errors import SettingsError
-from memnas_core.settings_file import load_settings
+from memnas_core.settings.file import load_settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,8 +19,9 @@ from experiments.ablations import AblationPoint, hypervolume
 from experiments.figure5 import ChosenPoint, Trend
 from experiments.search_results import SEARCHES, Arm, SearchKey, read_search
 from experiments.tidy import paper_quantities, read_paper
-from memnas_core.config import ObjectiveSettings
 from memnas_core.errors import RecordError
+from memnas_core.memory.figures import MemoryFigures, PeakFigures
+from tests.core.objective.plain_objective import OBJECTIVE as UNLIMITED
 from tests.experiments.made_up_searches import full, make_search
 
 ROOT = Path(__file__).parents[2]
@@ -29,17 +30,7 @@ settings: settings.yaml
 sweep: {lambdas: [0.5, 1.0], seeds: [0, 1]}
 ablations: {lambdas: [1.0], seeds: [0, 1]}
 """
-OBJECTIVE = ObjectiveSettings(
-    accuracy_weight=1.0,
-    activation_convention="minimum",
-    weight_bytes=4,
-    activation_bytes=4,
-    device=None,
-    max_param_bytes=None,
-    max_activation_bytes=None,
-    max_total_bytes=None,
-    accuracy_floor=None,
-)
+OBJECTIVE = replace(UNLIMITED, accuracy_weight=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +74,7 @@ def test_figure_3(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "1 at T=1, 3 at T=2 and 4 at most: as the paper states" in said
     metrics = read_search(full(0.5)).metrics
-    assert f"peak {metrics.minimum_bytes:,} bytes" in words(here / figure3.FOUND)
+    assert f"peak {metrics.memory.minimum_bytes:,} bytes" in words(here / figure3.FOUND)
     assert "peak 4 bytes" in words(here / figure3.EXAMPLE)
 
 
@@ -123,7 +114,7 @@ def test_figure_5_says_what_the_searches_chose(here: Path) -> None:
     for row in rows:
         metrics = read_search(full(float(row["lambda"]), int(row["seed"]))).metrics
         assert float(row["error"]) == pytest.approx(1 - metrics.test_accuracy)
-        assert int(row["total_bytes"]) == metrics.param_bytes + metrics.minimum_bytes
+        assert int(row["total_bytes"]) == metrics.memory.param_bytes + metrics.memory.minimum_bytes
         assert row["arch_id"] == metrics.arch_id
     ends = lines(here / figure5.PLOT_TABLE)
     assert [row["lambda"] for row in ends] == ["0.5", "1.0"]
@@ -134,7 +125,9 @@ def test_figure_5_says_what_the_searches_chose(here: Path) -> None:
 
 
 def chosen(weight: float, seed: int, accuracy: float, size: int) -> ChosenPoint:
-    return ChosenPoint(weight, seed, "x", 1, 1 - accuracy, accuracy, 0.5, 0.5, size, 0, 0, 0, size, 3, 10, 10)
+    return ChosenPoint(
+        weight, seed, "x", 1, 1 - accuracy, accuracy, 0.5, 0.5, PeakFigures(size, 0, 0, 0), size, 3, 10, 10
+    )
 
 
 def test_the_sentences_of_figure_5_say_when_it_rises_and_when_not() -> None:
@@ -212,7 +205,7 @@ def test_a_search_that_ended_early_sets_the_budget() -> None:
 
 def test_hypervolume_by_hand_and_by_brute_force(place: Path) -> None:
     rows = read_search(full(1.0), place / SEARCHES).candidates
-    first = replace(rows[0], param_bytes=600, minimum_bytes=400, measured_accuracy=0.5)
+    first = replace(rows[0], memory=MemoryFigures(600, 0, 0, 400), measured_accuracy=0.5)
     # one network of 1000 bytes: guessing below it, 0.5 above; both halves are equally wide
     assert hypervolume([first], OBJECTIVE, 0.1) == pytest.approx(0.3)
     rng = random.Random(0)
@@ -220,9 +213,11 @@ def test_hypervolume_by_hand_and_by_brute_force(place: Path) -> None:
         some = [first]
         for _ in range(rng.randint(0, 8)):
             size, accuracy = int(1000 * 2 ** rng.uniform(-4, 4)), rng.choice([None, rng.uniform(0, 0.9)])
-            some.append(replace(first, param_bytes=size - 1, minimum_bytes=1, measured_accuracy=accuracy))
+            some.append(replace(first, memory=MemoryFigures(size - 1, 0, 0, 1), measured_accuracy=accuracy))
         budgets = [1000 * math.exp(math.log(8) * (2 * (i + 0.5) / 4000 - 1)) for i in range(4000)]
-        sizes = [(r.param_bytes + r.minimum_bytes, r.measured_accuracy) for r in some if r.measured_accuracy]
+        sizes = [
+            (r.memory.param_bytes + r.memory.minimum_bytes, r.measured_accuracy) for r in some if r.measured_accuracy
+        ]
         best = [max([0.1, *(accuracy for size, accuracy in sizes if size <= budget)]) for budget in budgets]
         assert hypervolume(some, OBJECTIVE, 0.1) == pytest.approx(sum(best) / 4000, abs=1e-3)
 

@@ -11,7 +11,7 @@ from torch import nn
 from experiments.latency import Candidate, measure_latency, read_latency, summarise, write_latency
 from experiments.plan import LatencyPlan
 from memnas_core.errors import RecordError
-from memnas_core.graph import Shape
+from memnas_core.space.layers import Shape
 
 Log = list[tuple[str, int, bool, bool]]
 """Who ran, with how many threads, whether training, whether in inference mode."""

@@ -12,7 +12,7 @@ from experiments.found import TABLE1_FOUND, TABLE2_FOUND
 from experiments.networks import LARGE, SMALL, UNDEFINED, Definition
 from experiments.small_networks import condensenet_small
 from experiments.table_rows import read_printed
-from memnas_core.recorder import weightless
+from memnas_core.tracing.recorder import weightless
 
 Size = tuple[float, float | None]
 

@@ -56,7 +56,7 @@ search: {seed: 3, moves: grow_and_trim, selection: controller, aim: score,
          max_training_images: null, patience: null}
 objective: {accuracy_weight: 0.8, activation_convention: minimum, weight_bytes: 4, activation_bytes: 4,
             device: null, max_param_bytes: null, max_activation_bytes: null, max_total_bytes: null,
-            accuracy_floor: null}
+            accuracy_floor: null, accuracy: plain}
 training: {epochs: 2, batch_size: 32, learning_rate: 0.05, momentum: 0.9, weight_decay: 0.0005, restart_epochs: null,
            restart_factor: 1, crop_padding: 1, cutout_size: 2, device: cpu,
            precision: auto}
@@ -69,7 +69,6 @@ versioning: {remote: null}
 """
 
 
-@pytest.mark.timeout(240)
 def test_a_search_with_a_random_choice_through_the_real_flow(tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text(SETTINGS)
     experiments = (ROOT / "experiments.yaml").read_text().replace("params.results.yaml", "settings.yaml")

@@ -19,12 +19,12 @@ from experiments.search_results import (
     read_search,
     sweep_keys,
 )
-from memnas_core.architecture_json import from_json
 from memnas_core.errors import RecordError
-from memnas_core.graph import Shape
-from memnas_core.measure import measure
-from memnas_core.records import CandidateRow
-from memnas_core.settings_file import load_settings
+from memnas_core.memory.figures import measure
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.settings.file import load_settings
+from memnas_core.space.architecture_json import from_json
+from memnas_core.space.layers import Shape, Workload
 from tests.experiments.made_up_searches import full, make_search
 
 ROOT = Path(__file__).parents[2]
@@ -93,12 +93,10 @@ def test_the_metrics_say_what_the_search_cost(place: Path, result: SearchResult)
 
 
 def test_the_chosen_network_has_the_bytes_of_its_architecture(result: SearchResult) -> None:
-    metrics, figures = result.metrics, measure(result.architecture, Shape(1, 8, 8), 10, 4, 4)
+    metrics, figures = result.metrics, measure(result.architecture, Workload(Shape(1, 8, 8), 10, 4, 4))
     assert result.architecture.arch_id == metrics.arch_id
-    assert (metrics.param_bytes, metrics.paper_bytes) == (figures.param_bytes, figures.paper_bytes)
-    assert (metrics.sequential_bytes, metrics.minimum_bytes) == (figures.sequential_bytes, figures.minimum_bytes)
+    assert metrics.memory == figures
     assert metrics.activation_bytes == figures.minimum_bytes
-    assert metrics.arena_bytes == figures.arena_bytes
     assert replace(metrics, activation_convention="arena").activation_bytes == figures.arena_bytes
 
 
@@ -109,8 +107,8 @@ def test_results_from_before_there_were_arenas_are_read(place: Path, tmp_path: P
     del document["arena_bytes"]
     (older / "metrics.json").write_text(json.dumps(document))
     found = read_search(result.key, tmp_path).metrics
-    assert found == replace(result.metrics, arena_bytes=None)
-    assert found.activation_bytes == result.metrics.minimum_bytes
+    assert found == replace(result.metrics, memory=replace(result.metrics.memory, arena_bytes=None))
+    assert found.activation_bytes == result.metrics.memory.minimum_bytes
     with pytest.raises(RecordError, match="arena_bytes"):
         _ = replace(found, activation_convention="arena").activation_bytes
 
@@ -142,8 +140,8 @@ def test_the_best_so_far_by_hand(result: SearchResult) -> None:
     seed = result.candidates[0]
 
     def y(row: CandidateRow) -> float:
-        activations = (row.minimum_bytes - seed.minimum_bytes) / seed.minimum_bytes
-        params = (row.param_bytes - seed.param_bytes) / seed.param_bytes
+        activations = (row.memory.minimum_bytes - seed.memory.minimum_bytes) / seed.memory.minimum_bytes
+        params = (row.memory.param_bytes - seed.memory.param_bytes) / seed.memory.param_bytes
         return 0.8 * ((row.measured_accuracy or 0) - 0.5) / 0.5 - 0.2 * (activations + params)
 
     found = best_so_far(result.rounds, objective)

@@ -18,14 +18,14 @@ from experiments.small_networks import resnet_small
 from experiments.table1 import CIFAR, TABLE, table1_notes, table1_rows
 from experiments.table_rows import contradictions, memory_of_network, read_printed
 from experiments.train_networks import train_networks, training_settings
-from memnas_core.architecture import Architecture
-from memnas_core.config import TrainingSettings
 from memnas_core.data import DatasetInfo, open_dataset
 from memnas_core.errors import RecordError
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.settings_file import dump_settings
-from tasks.places import cpu_places
-from tasks.workers import Workers
+from memnas_core.settings.file import dump_settings
+from memnas_core.settings.schema import TrainingSettings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.moves import seed_architecture
+from tasks.workers.places import cpu_places
+from tasks.workers.processes import Workers
 from tests.core.small_search import small_settings
 from tests.experiments.made_up_searches import full, make_search
 

@@ -14,11 +14,12 @@ from experiments.plan import RESULTS, load_plan
 from experiments.search_results import read_search
 from experiments.table2 import TABLE, source_and_memory, table2_notes, table2_rows
 from experiments.table_rows import memory_of, memory_of_network
-from memnas_core.architecture import Architecture, Branch, Cell, Combiner, Operation
 from memnas_core.errors import GraphError, RecordError
-from memnas_core.graph import Shape
-from memnas_core.grow_trim import seed_architecture
-from memnas_core.network import build_network
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture, Branch, Cell, Combiner
+from memnas_core.space.layers import Shape
+from memnas_core.space.moves import seed_architecture
+from memnas_core.training.network import build_network
 from tests.experiments.made_up_searches import full, make_search
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 def five_blocks() -> Architecture:
     """Five blocks that differ: block i has i cells."""
-    cell = Cell(Branch(0, Operation.DEPTHWISE_3X3), Branch(0, Operation.MAX_POOL_3X3), Combiner.SUM, included=True)
+    cell = Cell(Branch(0, ops.DEPTHWISE_3X3), Branch(0, ops.MAX_POOL_3X3), Combiner.SUM, included=True)
     root = seed_architecture((2, 1, 2, 1, 1), 8)
     return replace(root, blocks=tuple(replace(b, cells=(cell,) * n) for n, b in enumerate(root.blocks, start=1)))
 

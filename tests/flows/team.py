@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from tasks.environment import SILENCE
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "team.sh"
 SERVICES = ("PREFECT", "MLFLOW", "S3", "POSTGRES")
@@ -51,12 +53,11 @@ class Team:
     def script(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [SCRIPT, *arguments],
-            env=os.environ | self.variables,
+            env={name: value for name, value in os.environ.items() if name not in SILENCE} | self.variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
         )
 
     def leaders(self) -> list[int]:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from flows.cli import ENVIRONMENT
-from memnas_core.result_folder import SearchFolder
-from memnas_core.settings_file import dump_settings
+from memnas_core.results.folder import SearchFolder
+from memnas_core.settings.file import dump_settings
 from tests.core.small_search import START, SmallSearch, small_settings
 from tests.flows.command_line import Memnas, in_this_process
 
@@ -31,9 +31,9 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_help_is_quick_and_light() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = """
-import json, sys, time
+import json, sys
 sys.argv = ["memnas", "--help"]
 from flows.cli import main
 try:
@@ -41,19 +41,18 @@ try:
 except SystemExit as end:
     heavy = {"torch", "torchvision", "prefect", "mlflow", "dvc", "matplotlib", "pyarrow", "scipy", "sklearn"}
     loaded = sorted(heavy & set(sys.modules))
-    print(json.dumps([end.code, loaded, time.process_time()]), file=sys.stderr)
+    print(json.dumps([end.code, loaded]), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    exit_code, loaded, seconds = json.loads(done.stderr)
+    exit_code, loaded = json.loads(done.stderr)
     assert exit_code == 0
     assert loaded == []
-    assert seconds < 1.5
     assert "Find an image classifier that fits a memory budget." in done.stdout
-    for command in ("search", "memory", "report", "ui"):
+    for command in ("search", "memory", "predict", "report", "ui"):
         assert f"  {command} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["search", "memory", "report", "ui"])
+@pytest.mark.parametrize("command", ["search", "memory", "predict", "report", "ui"])
 def test_every_command_explains_itself(command: str, memnas: Memnas) -> None:
     code, out, err = memnas(command, "--help")
     assert (code, err) == (0, "")
@@ -237,7 +236,7 @@ def test_report_of_a_search(memnas: Memnas, tmp_path: Path) -> None:
 
 def test_the_environment_of_a_person_wins(memnas: Memnas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
-    monkeypatch.delenv("DVC_NO_ANALYTICS")
+    monkeypatch.delenv("PREFECT_SERVER_CORS_ALLOWED_ORIGINS")
     assert memnas("--version")[0] == 0
     assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
-    assert os.environ["DVC_NO_ANALYTICS"] == "1"
+    assert os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1"

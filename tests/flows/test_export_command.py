@@ -1,37 +1,24 @@
 """`memnas export` as a person runs it."""
 
 import json
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
-from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.export import check
-from memnas_core.export.pt2_file import read_facts
-from memnas_core.result_folder import Chosen, SearchFolder
-from memnas_core.settings_file import dump_settings
-from tests.core.small_search import START, SmallSearch, small_settings
+from memnas_core.results.folder import SearchFolder
+from tests.core.export.facts import facts_of_pt2
 from tests.flows.command_line import Memnas, in_this_process
+from tests.flows.made_up_store import write_store
 
 
 @pytest.fixture
 def memnas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Memnas:
     """Return a function that runs the command in a folder with a finished search: exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
-    settings = small_settings(Path("store"))
-    (tmp_path / "params.yaml").write_text(dump_settings(settings))
-    data = prepare_dataset(settings.data, settings.search.seed, Path("store"), divisible_by=2)
-    folder = SearchFolder(Path("store/searches/digits"))
-    folder.begin(settings, replace(START, dataset=open_dataset(data).info))
-    search = SmallSearch(settings, folder)
-    search.write_round([0.5])
-    seed = search.rows[0].arch_id
-    folder.write_chosen(Chosen(seed, 0, 0.5, 0.25, None, START.started), search.job(seed, 0).path, {})
-    folder.write_metrics({})
-
+    write_store(tmp_path)
     return in_this_process(monkeypatch, capfd, "export")
 
 
@@ -53,9 +40,11 @@ def test_a_file_and_its_card(memnas: Memnas) -> None:
     limit("max_activation_bytes", 64_000)
     code, out, err = memnas("digits", "--format", "pt2")
     assert (code, err) == (0, "")
-    file, card = exports()
+    file, *beside = exports()
     assert file.startswith("digits-")
-    assert (Path(file).suffix, card) == (".pt2", f"{file}.md")
+    assert Path(file).suffix == ".pt2"
+    card = f"{file}.md"
+    assert beside == [f"{file}.images.bin", f"{file}.inputs.bin", f"{file}.json", card, f"{file}.outputs.bin"]
     path = Path("store/searches/digits/exports") / file
     *_, accuracy, budget = lines = out.splitlines()
     size, torch_name = path.stat().st_size, f"torch {torch.__version__}"
@@ -70,8 +59,8 @@ def test_a_file_and_its_card(memnas: Memnas) -> None:
         f"  budget of search digits: met as far as known: file {size:,} of 9,000,000 bytes ({size / 9e6:.1%}), "
         "activations not known"
     )
-    assert "| test accuracy, as recorded | 0.2500 |" in path.with_name(card).read_text()
-    assert json.loads(read_facts(path))["search"] == "digits"
+    assert "| test accuracy, as recorded, on all 359 test images | 0.2500 |" in path.with_name(card).read_text()
+    assert json.loads(facts_of_pt2(path))["search"] == "digits"
 
 
 def test_int8_by_the_first_digits_of_an_id(memnas: Memnas, tmp_path: Path) -> None:
@@ -79,8 +68,7 @@ def test_int8_by_the_first_digits_of_an_id(memnas: Memnas, tmp_path: Path) -> No
     code, out, _ = memnas(arch_id[:5], "--format", "onnx", "--int8", "--output", str(tmp_path / "out"))
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        f"digits-{arch_id}-int8.onnx",
-        f"digits-{arch_id}-int8.onnx.md",
+        f"digits-{arch_id}-int8.onnx{end}" for end in ("", ".images.bin", ".inputs.bin", ".json", ".md", ".outputs.bin")
     ]
     assert "  accuracy on them: " in out
     assert exports() == []
@@ -90,7 +78,7 @@ def test_a_file_beyond_the_budget(memnas: Memnas) -> None:
     limit("max_param_bytes", 1000)
     code, out, err = memnas("digits", "--format", "pt2")
     assert code == 1
-    file, _ = exports()
+    file, *_ = exports()
     size = (Path("store/searches/digits/exports") / file).stat().st_size
     assert "  budget of search digits: not met: file" in out
     assert err == (
@@ -126,6 +114,16 @@ def test_without_the_extra(memnas: Memnas, monkeypatch: pytest.MonkeyPatch) -> N
     assert exports() == []
 
 
+def test_a_device_without_int8_kernels(memnas: Memnas) -> None:
+    path = Path("store/searches/digits/settings.yaml")
+    path.write_text(path.read_text().replace("device: null", "device: esp32"))
+    code, _, err = memnas("digits", "--format", "executorch", "--int8")
+    assert code == 2
+    assert "found the Xtensa LX6 of esp32, the device of the search" in err
+    assert err.count("\n") == 1
+    assert exports() == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -133,6 +131,8 @@ def test_without_the_extra(memnas: Memnas, monkeypatch: pytest.MonkeyPatch) -> N
         (("digits/ffffffff", "--format", "onnx"), "expected a search or a trained candidate"),
         (("digits", "--format", "tflite"), "'tflite' is not one of 'onnx', 'executorch', 'pt2'"),
         (("digits",), "Missing option '--format'"),
+        (("digits", "--format", "onnx", "--target", "cortex-m4"), "--target cortex-m4: expected --format executorch"),
+        (("digits", "--format", "executorch", "--int8", "--target", "m4"), "--target m4: expected one of cortex-m0"),
         (("digits", "--format", "onnx", "--set", "store=elsewhere"), "elsewhere: expected a store with searches"),
     ],
 )

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +15,14 @@ import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
-from memnas_core.architecture_json import from_json
-from memnas_core.graph import Shape, lower
-from memnas_core.measure import measure
+from memnas_core.memory.figures import measure
+from memnas_core.space.architecture_json import from_json
+from memnas_core.space.graph import lower
+from memnas_core.space.layers import Shape, Workload
+from tests.core.processes import wait_until
 from tests.flows.conftest import Place, Running
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 
 # What two runs of the same search may differ in.
 TIMES = {"training_seconds"}
@@ -55,7 +56,7 @@ def test_a_search_leaves_tables_weights_and_a_report(finished_search: Running) -
             learned = sum(w.numel() for name, w in weights.items() if not _is_statistic(name))
             assert learned * 4 == graph.weights * 4 == row["param_bytes"]
         for row in rows[:50]:
-            figures = measure(from_json(row["architecture"]), Shape(1, 8, 8), 10, 4, 4)
+            figures = measure(from_json(row["architecture"]), Workload(Shape(1, 8, 8), 10, 4, 4))
             assert row["param_bytes"] == figures.param_bytes
             assert row["minimum_bytes"] == figures.minimum_bytes
             assert row["paper_bytes"] == figures.paper_bytes
@@ -156,24 +157,6 @@ def test_a_finished_search_says_so(finished_search: Running) -> None:
     assert "This search is finished" in again.text().splitlines()[-1]
 
 
-def test_ctrl_c_ends_within_five_seconds_and_resume_gives_the_same_result(
-    finished_search: Running, place: Place, prefect_server: dict[str, str]
-) -> None:
-    running = place.start(environment=prefect_server)
-    running.wait_for_line("round 1:")
-    finished_before = len(list(place.result.glob("trainings/*/training.json")))
-    seconds = running.interrupt()
-    assert running.process.returncode == 130
-    assert seconds < 5, f"Ctrl-C took {seconds:.1f} s"
-    assert running.left_over() == []
-    assert f"memnas search --params {place.params} --name digits --resume" in running.text()
-    resumed = place.start("--resume", environment=prefect_server)
-    resumed.finish()
-    assert "Going on after round 1" in resumed.text()
-    assert finished_before >= 4
-    assert outcome(place) == outcome(finished_search.place)
-
-
 def test_killed_workers_cost_nothing_but_time(
     finished_search: Running, place: Place, prefect_server: dict[str, str]
 ) -> None:
@@ -197,7 +180,7 @@ def holder(path: Path) -> psutil.Process | None:
     return None
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(1800)
 def test_a_deployment_that_is_started_again_goes_on(
     finished_search: Running, place: Place, prefect_server: dict[str, str], tmp_path: Path
 ) -> None:
@@ -213,17 +196,14 @@ def test_a_deployment_that_is_started_again_goes_on(
     try:
         prefect = Path(sys.executable).with_name("prefect")
         run = [prefect, "deployment", "run", "memnas-search/local", "-p", f"params={place.params}"]
-        subprocess.run(run, cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=100)
-        deadline = time.monotonic() + 100
-        while not (place.result / "rounds" / "round-00").is_dir():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        subprocess.run(run, cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
+        wait_until((place.result / "rounds" / "round-00").is_dir)
         killed = holder(place.result.with_name(".digits.lock"))
         assert killed is not None
         killed.kill()
         before = {path: path.stat().st_ino for path in place.result.glob("trainings/[!.]*/training.json")}
         watch = ["--watch", "--watch-interval", "1"]
-        subprocess.run([*run, *watch], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=300)
+        subprocess.run([*run, *watch], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
     finally:
         subprocess.run(["scripts/undeploy.sh"], cwd=project, env=environment, check=True, stdin=subprocess.DEVNULL)
     assert (place.result / "report.html").is_file()

@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
-from memnas_core.memory_guard import held_bytes
-from tasks.places import cpu_places
-from tasks.workers import Workers
+from memnas_core.training.process_memory import held_bytes
+from tasks.workers.places import cpu_places
+from tasks.workers.processes import Workers
 from tests.flows.conftest import Place, Running
 from tests.flows.test_search_end_to_end import outcome
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def statuses(place: Place, number: int) -> Counter[str]:
@@ -29,7 +29,7 @@ def test_first_networks_that_time_out_end_the_search_and_more_time_brings_it_bac
     finished_search: Running, place: Place, prefect_server: dict[str, str]
 ) -> None:
     hurried = place.start(*settings("execution.training_seconds=0.001"), environment=prefect_server)
-    assert hurried.process.wait(timeout=110) == 1, hurried.text()
+    assert hurried.process.wait() == 1, hurried.text()
     assert hurried.left_over() == []
     last = hurried.text().splitlines()[-1]
     assert "round 0: expected the first network to train, found timed_out, timed_out;" in last
@@ -48,17 +48,15 @@ def test_a_round_in_which_everything_times_out(place: Place, prefect_server: dic
         "search.rungs=[1000, 0.2]",
         "search.top_k=2",
         "search.rounds=1",
-        "execution.training_seconds=10",
+        "execution.training_seconds=20",
         "final.epochs=null",
         "objective.accuracy_floor=0.999",
     )
     running = place.start(*overrides, environment=prefect_server)
     running.finish()
     assert running.left_over() == []
-    assert (
-        "No network is more accurate than objective.accuracy_floor, 0.999: this is the most accurate" in running.text()
-    )
-    assert "timed_out: not finished after 10 s (execution.training_seconds)" in running.text()
+    assert "No network is more accurate than objective.accuracy_floor, 0.999: the most accurate has" in running.text()
+    assert "timed_out: not finished after 20 s (execution.training_seconds)" in running.text()
     assert "2 failed; winner" in running.text()
     assert "(none, every training failed)" in running.text()
     assert statuses(place, 0) == {"trained": 2}
@@ -96,7 +94,7 @@ def test_networks_that_need_too_much_memory_are_skipped(place: Place, prefect_se
 
 def test_a_limit_below_a_worker_s_own_memory_is_refused(place: Place, prefect_server: dict[str, str]) -> None:
     running = place.start(*settings("execution.memory_limit_bytes=1000000"), environment=prefect_server)
-    assert running.process.wait(timeout=110) == 2, running.text()
+    assert running.process.wait() == 2, running.text()
     assert "execution.memory_limit_bytes: expected more than the " in running.text().splitlines()[-1]
     assert not place.result.exists()
     assert not (place.store / "data").exists()

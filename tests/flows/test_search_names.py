@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 
-from flows.search import names, shown_settings
+from flows.record import names, shown_settings
 from flows.start import Plan, find_search
 from tests.core.small_search import START, small_settings
 
@@ -15,7 +15,7 @@ def named(store: Path, name: str, experiment: str = "memnas") -> Plan:
     settings = small_settings(store)
     settings = replace(settings, tracking=replace(settings.tracking, experiment=experiment))
     name, folder = find_search(settings, name)
-    return Plan(settings, name, folder, is_finished=False)
+    return Plan(settings, name, folder, is_finished=False, origin=None)
 
 
 def test_names_say_what_and_when(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is checked before a search starts; nothing is written meanwhile."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from PIL import Image
 
 from flows.start import LONGEST_NAME, find_search, plan_search
 from memnas_core.errors import DataError, InputError, ResumeError, SettingsError, TrackingError
-from memnas_core.result_folder import SearchFolder
-from memnas_core.settings_file import dump_settings
+from memnas_core.results.folder import SearchFolder
+from memnas_core.settings.file import dump_settings
 from tests.core.small_search import START, small_settings
 
 
@@ -31,6 +32,27 @@ def pets(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), 20 * number, dtype=np.uint8)).save(path)
     return tmp_path / "pets"
+
+
+def test_a_finished_search_whose_images_were_changed_is_not_finished(params: Path, pets: Path) -> None:
+    """It goes on: its images are compared with those that it began with, and a search on others is refused."""
+    overrides = ["data.dataset=folder", f"data.folder={pets}"]
+    plan = plan_search(params, overrides, None, resume=False)
+    plan.folder.begin(plan.settings, replace(START, images=plan.images))
+    plan.folder.write_metrics({})
+    assert plan_search(params, overrides, None, resume=True).is_finished
+    Image.fromarray(np.full((8, 8), 255, dtype=np.uint8)).save(pets / "cat" / "added.png")
+    changed = plan_search(params, overrides, None, resume=True)
+    assert not changed.is_finished
+    others = replace(START, dataset=replace(START.dataset, digest="0" * 64), images=changed.images)
+    with pytest.raises(ResumeError, match=r"expected the data that the search began with .*, found others"):
+        changed.folder.begin(changed.settings, others)
+    # Files that are written again may hold the same images.
+    changed.folder.begin(changed.settings, replace(START, images=changed.images))
+    changed.folder.write_metrics({})
+    assert plan_search(params, overrides, None, resume=True).is_finished
+    shutil.rmtree(pets)
+    assert plan_search(params, overrides, None, resume=True).is_finished, "it needs its images no more"
 
 
 def begin(params: Path, name: str) -> SearchFolder:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from memnas_core.data import open_dataset, prepare_dataset
-from memnas_core.records import CandidateRow
-from memnas_core.result_folder import Chosen, SearchFolder
-from memnas_core.settings_file import dump_settings
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.results.folder import Chosen, SearchFolder
+from memnas_core.settings.file import dump_settings
 from tests.core.small_search import START, SmallSearch, small_settings
 from tests.flows.command_line import Memnas, in_this_process
 

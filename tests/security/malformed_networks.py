@@ -44,8 +44,27 @@ def _text(old: str, new: str) -> bytes:
     return GOOD.replace(old, new).encode()
 
 
+def _many_cells(count: int) -> bytes:
+    """Return an architecture of parallel cells; 2,600 of them once took minutes."""
+    document = json.loads(GOOD)
+    document["blocks"][0]["cells"] *= count
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
 VERSION = {"schema_version": {"major": 8}}
 EMPTY = {"graph": {"nodes": [], "tensor_values": {}}, "signature": {"input_specs": [], "output_specs": []}}
+
+
+LISTS = b',"x":[' + b",".join([b"[]"] * 10_000_000) + b"]}"
+"""As 30 kB in an archive they took 1.9 GB."""
+TENSORS = json.dumps(dict.fromkeys(map(str, range(2**20)), 1))
+
+
+def _graph(nodes: str, tensors: str) -> bytes:
+    """Return a program with a graph of this JSON."""
+    signature = '"signature":{"input_specs":[],"output_specs":[]}'
+    graph = f'{{"nodes":{nodes},"tensor_values":{tensors}}}'
+    return _program(f'{json.dumps(VERSION)[:-1]},"graph_module":{{"graph":{graph},{signature}}}}}'.encode())
 
 
 def _node(target: str, inputs: list[object], dtype: int = 7) -> bytes:
@@ -82,13 +101,14 @@ ARCHITECTURES = tuple(
         ("null", b"null", ": expected an object"),
         ("deep", b"[" * 100_000, ": expected JSON"),
         ("long", b" " * 2**19, ": cannot be read"),
+        ("many cells", _many_cells(2_600), ": cannot be read: expected at most 131,072 bytes"),
         ("other version", _text('tecture":1', 'tecture":2'), ": expected version 1"),
         ("version of text", _text('tecture":1', 'tecture":"1"'), ": memnas_architecture: expected a whole number"),
-        ("no blocks", _text('"blocks":[', '"bricks":['), ": blocks: expected a list"),
+        ("no blocks", _text('"blocks":[', '"bricks":['), ": expected the keys blocks, filters, memnas_"),
         ("blocks of text", _text('"blocks":[{', '"blocks":["a",{'), ", block 1: expected an object"),
         ("stride 3", _text('"stride":1', '"stride":3'), ", block 1: stride: expected 1 or 2"),
         ("stride true", _text('"stride":1', '"stride":true'), ", block 1: stride: expected a whole number"),
-        ("no cells", _text('"cells":[', '"cell":['), ", block 1: cells: expected a list"),
+        ("no cells", _text('"cells":[', '"cell":['), ": expected the keys cells, stride, found"),
         ("cells null", _text('"cells":[{', '"cells":[null,{'), ", block 1, cell 1: expected an object"),
         ("unknown operation", _text("conv_3x3", "__import__"), ", block 1, cell 1: first: expected one of"),
         ("input of text", _text('[0,"conv', '["0","conv'), ", block 1, cell 1: first: expected [input, operation]"),
@@ -122,6 +142,9 @@ PROGRAMS = tuple(
         ("no weights", _archive(**{"x/models/model.json": b"{}"}), ": expected a file written by torch.export.save"),
         ("up and out", _archive(**{"../../x/models/model.json": b"{}"}), ": expected"),
         ("bomb", _program(b" " * (2**28 + 1)), ": expected at most"),
+        ("bomb of lists", _program(json.dumps(VERSION).encode()[:-1] + LISTS), ": expected at most"),
+        ("bomb of faults", _graph(f"[{','.join(['1'] * 2**20)}]", "{}"), ": expected an exported program"),
+        ("bomb of faulty tensors", _graph("[]", TENSORS), ": expected an exported program"),
         ("no JSON", _program(b"import os"), ": expected an exported program"),
         ("deep", _program(b"[" * 100_000), ": expected an exported program"),
         ("list", _program(b"[]"), ": expected an exported program"),
@@ -164,6 +187,13 @@ OTHERS = tuple(
         ("negative side", "a.json", GOOD.encode(), ("--input", "3,-8,8"), "--input: expected"),
         ("side of 400 digits", "a.json", GOOD.encode(), ("--input", f"3,{'9' * 400},8"), "--input: expected"),
         ("side of 5000 digits", "a.json", GOOD.encode(), ("--input", f"3,{'9' * 5000},8"), "--input: expected"),
+        (
+            "sides of 2**72 values",
+            "a.json",
+            GOOD.encode(),
+            ("--input", "16777216,16777216,16777216"),
+            "--input: expected",
+        ),
         ("plot into nowhere", "a.json", GOOD.encode(), (*IMAGE, "--plot", "a.json/x.svg"), "a.json/x.svg"),
     )
 )

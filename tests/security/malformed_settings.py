@@ -47,6 +47,11 @@ FILES = tuple(
         ("long", b"# " + b"x" * 300_000, "params.yaml: cannot be read as a settings file"),
         ("date as key", b"2026-11-22: 1\n", "params.yaml: expected sections of keys and plain values"),
         ("list as key", b"? [a, b]\n: 1\n", "expected YAML"),
+        ("extends itself", b"extends: params.yaml\n", "params.yaml: extends: expected a file that does not lead back"),
+        ("extends a number", b"extends: 7\n", "params.yaml: extends: expected the path of a settings file, found 7"),
+        ("extends nothing", b"extends: none.yaml\n", "params.yaml: extends: expected a settings file, found none at"),
+        ("extends what has no end", b"extends: /dev/zero\n", "/dev/zero: cannot be read as a settings file"),
+        ("extends no path", b'extends: "a\\0b"\n', "cannot be read as a settings file"),
         ("half a character", b'store: "\\ud800"\n', "params.yaml"),
     )
 )

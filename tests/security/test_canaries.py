@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from memnas_core.architecture_json import from_json
 from memnas_core.data.split_file import map_split
 from memnas_core.errors import RecordError
-from memnas_core.records import read_candidates
-from memnas_core.result_folder import SearchFolder
-from memnas_core.trainer import load_network
+from memnas_core.records.candidates import read_candidates
+from memnas_core.results.folder import SearchFolder
+from memnas_core.space.architecture_json import from_json
+from memnas_core.training.worker import load_network
 from tests.core.small_search import INFO
 from tests.security.conftest import SEARCH
 from tests.security.spoiling import MARK, Canary, torch_pickled

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnas_core.config import DataSettings
 from memnas_core.data import decoding, fashion_mnist, prepare_dataset
+from memnas_core.data.preprocessing import Preprocessing
 from memnas_core.errors import DataError
+from memnas_core.settings.schema import DataSettings
 from tests.security.conftest import snapshot
 from tests.security.spoiling import Canary, dangling, emptied, endless, not_text, pickled, truncated, written
 
@@ -121,7 +122,7 @@ def test_nothing_is_started_for_postscript(images: Path, tmp_path: Path, monkeyp
     path = images / "cat" / "3.png"
     path.write_bytes(POSTSCRIPT)
     with pytest.raises(DataError, match="no image of a known format"):
-        list(decoding.decode([path], 8, "RGB", [path], images))
+        list(decoding.decode([path], Preprocessing(8, 3, "center_crop"), [path], images))
     assert not (tmp_path / "ran").exists()
     with Image.open(path) as unguarded, pytest.raises(OSError):  # noqa: PT011 -- our gs draws nothing
         unguarded.load()

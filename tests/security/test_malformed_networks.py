@@ -1,5 +1,6 @@
 """Networks from somebody else, given to `memnas memory`: one line that names the file, and nothing runs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,18 @@ def test_refused(case: Case, refused: Refused, tmp_path: Path) -> None:
 
 def test_a_network_without_an_end(refused: Refused) -> None:
     refused("memory", "/dev/zero", *IMAGE, words="/dev/zero: cannot be read")
+
+
+@pytest.mark.parametrize("option", ["--plot", "--arena-plot"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+def test_pictures_replace_no_special_file(option: str, kind: str, refused: Refused, tmp_path: Path) -> None:
+    """Run by root, `--plot /dev/full` once made a file of the device."""
+    (tmp_path / "a.json").write_text(GOOD)
+    (tmp_path / "precious").write_text("victim")
+    place = "/dev/full" if kind == "device" else "x.svg"
+    if kind == "link":
+        (tmp_path / place).symlink_to(tmp_path / "precious")
+    elif kind == "pipe":
+        os.mkfifo(tmp_path / place)
+    refused("memory", "a.json", *IMAGE, option, place, words=f"{option}: expected a plain file or none at {place}")
+    assert Path("/dev/full").is_char_device()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from memnas_core.checksums import SUMS_FILE, read_sums, write_sums
-from memnas_core.result_folder import SearchFolder
-from memnas_core.result_report import write_report
+from memnas_core.files.checksums import SUMS_FILE, read_sums, write_sums
+from memnas_core.results.folder import SearchFolder
+from memnas_core.results.report import write_report
 from tests.security.conftest import SEARCH
 
 HOSTILE = (

@@ -16,19 +16,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from memnas_core.architecture_json import from_json
 from memnas_core.data import decoding, open_dataset
 from memnas_core.data.fashion_mnist import read_idx
+from memnas_core.data.preprocessing import FORMATS, Preprocessing
 from memnas_core.errors import MemnasError
-from memnas_core.exported_program import trace_program
-from memnas_core.graph import Shape, lower
-from memnas_core.memory_report import memory_report
-from memnas_core.records import read_candidates
-from memnas_core.result_folder import SearchFolder
-from memnas_core.result_report import write_report
-from memnas_core.settings_file import load_settings
-from memnas_core.trainer import load_network
-from memnas_core.training_records import read_record
+from memnas_core.memory.report import memory_report
+from memnas_core.records.candidates import read_candidates
+from memnas_core.results.folder import SearchFolder
+from memnas_core.results.report import write_report
+from memnas_core.settings.file import load_settings
+from memnas_core.space.architecture_json import from_json
+from memnas_core.space.graph import lower
+from memnas_core.space.layers import Shape
+from memnas_core.tracing.program import trace_program
+from memnas_core.training.record import read_record
+from memnas_core.training.worker import load_network
 from tests.core.small_search import INFO, SETTINGS, SHAPE
 from tests.security.conftest import SEARCH
 from tests.security.malformed_networks import GOOD
@@ -153,7 +155,7 @@ def _image(kind: str) -> bytes:
     return made.getvalue()
 
 
-@pytest.mark.parametrize("kind", decoding.FORMATS)
+@pytest.mark.parametrize("kind", FORMATS)
 @given(data=st.data())
 @some
 def test_images(kind: str, data: st.DataObject, tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_images(kind: str, data: st.DataObject, tmp_path: Path) -> None:
     path.write_bytes(_image(kind))
 
     def read() -> None:
-        list(decoding.decode([path], 8, decoding.common_mode([path]), [path], tmp_path))
+        list(decoding.decode([path], Preprocessing(8, 3, "center_crop"), [path], tmp_path))
 
     tried(path, data.draw(spoilt_bytes(path.read_bytes())), read)
 
@@ -177,7 +179,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(data=st.data())
 @settings(some, max_examples=2 * EXAMPLES)
 def test_exported_programs(data: st.DataObject, program: Path) -> None:
-    from tests.core.test_exported_program import rewritten
+    from tests.core.tracing.test_program import rewritten
 
     if data.draw(st.booleans()):
         tried(program, data.draw(spoilt_bytes(program.read_bytes())), lambda: trace_program(program))

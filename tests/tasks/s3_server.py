@@ -18,10 +18,8 @@ def s3_server(port: int) -> Iterator[str]:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
         while not _answers(url):
             assert process.poll() is None, "it ended"
-            assert time.monotonic() < deadline
             time.sleep(0.1)
         yield url
     finally:
@@ -30,7 +28,7 @@ def s3_server(port: int) -> Iterator[str]:
 
 
 def _answers(url: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=5):
+    with suppress(OSError), urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=60):
         return True
     return False
 

@@ -2,7 +2,6 @@
 
 import io
 import re
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,32 +10,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from memnas_core.records import RoundSummary
-from memnas_core.training import TrainingProgress
+from memnas_core.records.trainings import TrainingProgress
 from tasks.display import Display
-
-SUMMARY = RoundSummary(
-    round=2,
-    base_id="ba5e" * 4,
-    winner_id="c0ffee0123456789",
-    winner_move="grow 0:conv_3x3 1:identity [sum]",
-    accuracy=0.87654,
-    param_bytes=45_600,
-    activation_bytes=512,
-    score=-0.03125,
-    cells=3,
-    grown=784,
-    trimmed=5,
-    cut=2,
-    candidates=412,
-    trained=7,
-    failed=0,
-    rank_tau=None,
-    images_seen=700,
-    wall_seconds=200.0,
-    training_wall_seconds=195.0,
-    training_cpu_seconds=380.0,
-)
+from tests.core.made_up_records import SUMMARY
 
 
 @contextmanager
@@ -90,9 +66,9 @@ def test_failures_are_told() -> None:
     assert "7 trained, 2 failed; winner" in out.getvalue()
 
 
-def bars(out: io.StringIO) -> list[str]:
-    """Return the bars as they stand, once they have been drawn anew."""
-    time.sleep(0.3)
+def bars(shown: Display, out: io.StringIO) -> list[str]:
+    """Return the bars as they stand, drawn anew."""
+    shown._progress.refresh()
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
     return [re.sub(r"[━╸╺ ]+", " ", line).strip() for line in text[text.rindex("search") :].splitlines()]
 
@@ -102,15 +78,15 @@ def test_a_terminal_gets_bars() -> None:
         shown.begin_search(rounds=6, done=3)
         shown.begin_round(2, candidates=412, chosen=4)
         shown.training("aaaaaaaabbbb", TrainingProgress(3, 250, 1000, 0.25))
-        search, round_bar, training = bars(out)
+        search, round_bar, training = bars(shown, out)
         assert search.startswith("search 50% of 6 rounds")
         assert round_bar.startswith("round 2 0% best 4 of 412")
         assert training.startswith("aaaaaaaa 25% epoch 3, loss 0.250")
         shown.training_done("aaaaaaaabbbb", "accuracy 0.9")
-        _, round_bar = bars(out)
+        _, round_bar = bars(shown, out)
         assert round_bar.startswith("round 2 25%")
         shown.end_round(SUMMARY)
-        (search,) = bars(out)
+        (search,) = bars(shown, out)
         assert search.startswith("search 67%")
     assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 1  # the cursor is back
 
@@ -121,7 +97,7 @@ def test_round_0_is_no_round_of_the_search() -> None:
         for number, share in ((0, "0%"), (1, "25%")):
             shown.begin_round(number, candidates=1, chosen=1)
             shown.end_round(replace(SUMMARY, round=number))
-            (search,) = bars(out)
+            (search,) = bars(shown, out)
             assert search.startswith(f"search {share}")
 
 

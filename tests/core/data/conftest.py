@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnas_core.config import DataSettings
+from memnas_core.settings.schema import DataSettings
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from memnas_core.config import TrainingSettings
 from memnas_core.data import DatasetInfo
 from memnas_core.data.augmentation import Augmentation
+from memnas_core.settings.schema import TrainingSettings
 
 Image = NDArray[np.float32]
 Choice = tuple[int, int, bool, int, int]  # row and column of the crop, mirrored, row and column of the cutout

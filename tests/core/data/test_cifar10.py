@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
-from memnas_core.config import DataSettings
 from memnas_core.data import open_dataset, prepare_dataset
 from memnas_core.errors import DataError
+from memnas_core.settings.schema import DataSettings
 
 Make = Callable[..., DataSettings]
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memnas_core.config import DataSettings
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.data.split_file import map_split, write_split
 from memnas_core.errors import RecordError, StorageError
+from memnas_core.settings.schema import DataSettings
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from torchvision.datasets import FashionMNIST
 
-from memnas_core.config import DataSettings
 from memnas_core.data import fashion_mnist, open_dataset, prepare_dataset
 from memnas_core.data.fashion_mnist import CLASSES, DEBIAN_FOLDER, FILES, read_idx
 from memnas_core.errors import DataError
+from memnas_core.settings.schema import DataSettings
 
 Make = Callable[..., DataSettings]
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES

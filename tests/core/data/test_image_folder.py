@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from memnas_core.config import DataSettings
 from memnas_core.data import Dataset, decoding, open_dataset, prepare_dataset
+from memnas_core.data.preprocessing import Preprocessing
 from memnas_core.errors import DataError
+from memnas_core.settings.schema import DataSettings
 
 Prepare = Callable[..., Dataset]
 
@@ -101,11 +102,11 @@ def test_a_class_called_train(prepare: Prepare, pets: Path) -> None:
 def test_a_test_set_with_other_classes(prepare: Prepare, pets: Path) -> None:
     root = _divide(pets, "train", "test")
     (root / "test" / "eel").rename(root / "test" / "snake")
-    with pytest.raises(DataError, match=r"the same class folders as in train, .* at eel, snake"):
+    with pytest.raises(DataError, match=r"as in train, found no images of eel and snake, which train lacks; add"):
         prepare(root)
 
 
-def test_what_is_no_image_is_left_alone(prepare: Prepare, pets: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_image_is_left_alone(prepare: Prepare, pets: Path) -> None:
     (pets / "README.txt").write_text("my pets")
     (pets / "cat" / "notes.txt").write_text("fluffy")
     (pets / "cat" / "phone.heic").write_bytes(b"?")
@@ -118,7 +119,11 @@ def test_what_is_no_image_is_left_alone(prepare: Prepare, pets: Path, caplog: py
     dataset = prepare(pets)
     assert dataset.info.classes == ("cat", "dog", "eel")
     assert len(_all_images(dataset)) == 30
-    assert "not used as images: 1 .heic, 1 .txt" in caplog.text or "1 .txt, 1 .heic" in caplog.text
+    warning = dataset.info.warnings[0]
+    assert (
+        "not used as images: 1 .heic (convert them to JPEG, for example with the package pillow-heif), 1 .txt"
+        in warning
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_one_image_in_colour_makes_all_of_them_rgb(prepare: Prepare, tmp_path: P
 def test_sixteen_bit_grey_is_scaled_not_clipped(prepare: Prepare, tmp_path: Path) -> None:
     pixels = (np.arange(64) * 1000).astype(np.uint16).reshape(8, 8)
     dataset = prepare(_two_classes(tmp_path / "in", Image.fromarray(pixels)))
-    assert np.array_equal(dataset.test.images[0, 0], pixels // 256)
+    assert np.array_equal(dataset.test.images[0, 0], np.round(pixels / 257))  # 65,535 is 255 times 257
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "I;16"])
@@ -227,7 +232,7 @@ def test_images_are_decoded_in_batches(tmp_path: Path) -> None:
     paths = [root / f"{number}.png" for number in range(decoding.BATCH + 10)]
     for number, path in enumerate(paths):
         Image.new("L", (2, 2), number % 256).save(path)
-    batches = list(decoding.decode(paths, 2, "L", paths, root))
+    batches = list(decoding.decode(paths, Preprocessing(2, 1, "center_crop"), paths, root))
     assert [len(batch) for batch in batches] == [decoding.BATCH, 10]
     assert [int(image[0, 0, 0]) for batch in batches for image in batch] == [
         number % 256 for number in range(len(paths))
@@ -311,20 +316,34 @@ def test_unreadable_images(prepare: Prepare, pets: Path, tmp_path: Path, content
     assert [path for path in data.iterdir() if path.suffix != ".lock"] == []
 
 
-def test_all_unreadable_images_are_counted(prepare: Prepare, pets: Path) -> None:
+def test_all_unreadable_images_are_counted(prepare: Prepare, pets: Path, tmp_path: Path) -> None:
     for path in sorted((pets / "dog").iterdir())[:7]:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"expected 30 readable images, found 7 .*dog/00\.png .*, \.\.\.; replace"):
+    with pytest.raises(DataError, match=r"expected 30 readable images, found 7 .*dog/00\.png .*, \.\.\.; all of them"):
         prepare(pets)
+    lines = (tmp_path / "store" / "unreadable-pets.txt").read_text().splitlines()
+    assert lines == [f"dog/{number:02}.png\tno image of a known format" for number in range(7)]
 
 
-def test_a_large_image_is_refused_before_it_is_decoded(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 63)  # the files have 64
-    paths = [pets / "cat" / "00.png"]
-    with pytest.raises(DataError, match="8x8 pixels are more than 63"):
-        list(decoding.decode(paths, 8, "RGB", paths, pets))
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 64)
-    list(decoding.decode(paths, 8, "RGB", paths, pets))
+def test_unreadable_images_can_be_left_out(prepare: Prepare, pets: Path) -> None:
+    for path in sorted((pets / "dog").iterdir())[:7]:
+        path.write_bytes(b"")
+    info = prepare(pets, skip_unreadable=True).info
+    assert info.train_size + info.validation_size + info.test_size == 23
+    assert any("found 7 that cannot be read" in warning for warning in info.warnings)
+
+
+def test_a_class_of_which_nothing_can_be_read(prepare: Prepare, pets: Path) -> None:
+    for path in (pets / "eel").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="expected images of eel that can be read, found none"):
+        prepare(pets, skip_unreadable=True)
+
+
+def test_a_large_image_is_refused_before_it_is_decoded(prepare: Prepare, pets: Path) -> None:
+    with pytest.raises(DataError, match=r"8x8 pixels are more than 63; raise data\.max_pixels"):  # the files have 64
+        prepare(pets, max_pixels=63)
+    prepare(pets, max_pixels=64)
 
 
 def test_an_image_that_vanishes(prepare: Prepare, pets: Path) -> None:
@@ -332,3 +351,5 @@ def test_an_image_that_vanishes(prepare: Prepare, pets: Path) -> None:
     (pets / "cat" / "00.png").symlink_to("gone.png")
     with pytest.raises(DataError, match=r"00\.png: cannot be read: No such file"):
         prepare(pets)
+    info = prepare(pets, skip_unreadable=True).info
+    assert info.train_size + info.validation_size + info.test_size == 29

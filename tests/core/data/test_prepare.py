@@ -8,17 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from memnas_core.config import DataSettings
 from memnas_core.data import Dataset, Split, check_image_size, open_dataset, prepare_dataset
 from memnas_core.data import prepare as prepare_module
 from memnas_core.data.source import ImageArray
 from memnas_core.errors import DataError, StorageError
+from memnas_core.settings.schema import DataSettings
 
 Make = Callable[..., DataSettings]
 ROOT = Path(__file__).parents[3]
@@ -114,6 +115,22 @@ def test_everything_that_decides_the_content_decides_the_folder(settings: Make, 
     assert len(set(digests.values())) == 6
 
 
+def test_what_is_done_to_files_decides_the_folder(settings: Make, pets: Path, tmp_path: Path) -> None:
+    plain = settings(dataset="folder", folder=str(pets), image_size=8)
+    changes = ({}, {"resize": "squash"}, {"resize": "letterbox"}, {"skip_unreadable": True}, {"max_pixels": 100})
+    folders = {prepare_dataset(replace(plain, **change), 0, tmp_path) for change in changes}
+    assert len(folders) == len(changes)
+
+
+def test_progress_is_told(settings: Make, pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memnas_core.data.decoding.BATCH", 8)
+    told: list[tuple[int, int]] = []
+    plain = settings(dataset="folder", folder=str(pets), image_size=8)
+    prepare_dataset(plain, 0, tmp_path, progress=lambda done, total: told.append((done, total)))
+    # 19 to train on in batches of 8, then 5 and 6
+    assert told == [(8, 30), (16, 30), (19, 30), (24, 30), (30, 30)]
+
+
 def test_setting_overrides_mirroring(settings: Make, tmp_path: Path) -> None:
     assert open_dataset(prepare_dataset(settings(horizontal_flip=True), 0, tmp_path)).info.horizontal_flip
 
@@ -189,7 +206,7 @@ def test_an_error_in_the_middle_leaves_nothing(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from memnas_core.config import DataSettings
+from memnas_core.settings.schema import DataSettings
 from memnas_core.data import prepare
 prepare.channel_statistics = lambda images: os.kill(os.getpid(), signal.SIGKILL)
 settings = DataSettings("folder", sys.argv[1], 8, 0.2, None, None)
@@ -199,7 +216,7 @@ prepare.prepare_dataset(settings, 0, Path(sys.argv[2]))
 PLAIN = """
 import sys
 from pathlib import Path
-from memnas_core.config import DataSettings
+from memnas_core.settings.schema import DataSettings
 from memnas_core.data import prepare_dataset
 settings = DataSettings("folder", sys.argv[1], 8, 0.2, None, None)
 print(prepare_dataset(settings, 0, Path(sys.argv[2])))
@@ -218,10 +235,10 @@ def _start(script: str, *arguments: Path) -> subprocess.Popen[str]:
 
 def test_a_kill_leaves_nothing_that_is_trusted(settings: Make, pets: Path, tmp_path: Path) -> None:
     killed = _start(KILLED, pets, tmp_path / "store")
-    _, errors = killed.communicate(timeout=60)
+    _, errors = killed.communicate()
     assert killed.returncode == -signal.SIGKILL, errors
     (draft,) = _visible(tmp_path / "store" / "data")
-    assert draft.endswith(".draft")
+    assert draft.startswith(".")
     folder = prepare_dataset(settings(dataset="folder", folder=str(pets), image_size=8), 0, tmp_path / "store")
     open_dataset(folder)
     assert _visible(tmp_path / "store" / "data") == [folder.name]
@@ -229,7 +246,7 @@ def test_a_kill_leaves_nothing_that_is_trusted(settings: Make, pets: Path, tmp_p
 
 def test_processes_at_once_do_not_hurt_each_other(pets: Path, tmp_path: Path) -> None:
     processes = [_start(PLAIN, pets, tmp_path / "store") for _ in range(3)]
-    outcomes = [process.communicate(timeout=60) for process in processes]
+    outcomes = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outcomes
     (folder,) = {output.strip() for output, _ in outcomes}
     open_dataset(Path(folder))

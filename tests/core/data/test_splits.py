@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memnas_core.config import DataSettings
 from memnas_core.data.splits import apportion, plan_splits
 from memnas_core.errors import DataError
+from memnas_core.settings.schema import DataSettings
 
 Make = Callable[..., DataSettings]
 class_sizes = st.lists(st.integers(3, 200), min_size=2, max_size=12)

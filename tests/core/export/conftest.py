@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from memnas_core.architecture import Architecture, Block, Branch, Cell, Combiner, Operation
 from memnas_core.data import open_dataset, prepare_dataset
-from memnas_core.deployed import DeployedNetwork, deploy
-from memnas_core.graph import Shape, lower
-from memnas_core.network import Network, build_network
-from memnas_core.records import CandidateRow, Status
-from memnas_core.result_folder import Chosen, SearchFolder
+from memnas_core.records.candidates import CandidateRow
+from memnas_core.records.trainings import Status
+from memnas_core.results.folder import Chosen, SearchFolder
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Combiner
+from memnas_core.space.graph import lower
+from memnas_core.space.layers import Shape
+from memnas_core.training.deployed import DeployedNetwork, deploy
+from memnas_core.training.network import Network, build_network
 from tests.core.small_search import START, SmallSearch, small_settings
 
 SHAPE = Shape(3, 8, 8)
@@ -59,16 +62,16 @@ EVERY_LAYER = Architecture(
     (
         Block(
             (
-                Cell(Branch(0, Operation.CONV_3X3), Branch(0, Operation.MAX_POOL_3X3), Combiner.CONCAT, included=True),
+                Cell(Branch(0, ops.CONV_3X3), Branch(0, ops.MAX_POOL_3X3), Combiner.CONCAT, included=True),
                 Cell(
-                    Branch(1, Operation.DEPTHWISE_3X3),
-                    Branch(0, Operation.DILATED_3X3),
+                    Branch(1, ops.DEPTHWISE_3X3),
+                    Branch(0, ops.DILATED_3X3),
                     Combiner.SUM,
                     included=False,
                 ),
                 Cell(
-                    Branch(2, Operation.AVERAGE_POOL_3X3),
-                    Branch(0, Operation.FACTORIZED_7X7),
+                    Branch(2, ops.AVERAGE_POOL_3X3),
+                    Branch(0, ops.FACTORIZED_7X7),
                     Combiner.SUM,
                     included=True,
                 ),
@@ -77,8 +80,8 @@ EVERY_LAYER = Architecture(
         ),
         Block(
             (
-                Cell(Branch(0, Operation.IDENTITY), Branch(0, Operation.DEPTHWISE_5X5), Combiner.SUM, included=False),
-                Cell(Branch(0, Operation.AVERAGE_POOL_3X3), Branch(1, Operation.CONV_3X3), Combiner.SUM, included=True),
+                Cell(Branch(0, ops.IDENTITY), Branch(0, ops.DEPTHWISE_5X5), Combiner.SUM, included=False),
+                Cell(Branch(0, ops.AVERAGE_POOL_3X3), Branch(1, ops.CONV_3X3), Combiner.SUM, included=True),
             ),
             stride=2,
         ),

@@ -1,26 +1,40 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from memnas_core.data import open_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.environment import processor_flags
-from memnas_core.export.card import facts, memory_column, model_card
+from memnas_core.export.card import file_facts, memory_column, model_card
 from memnas_core.export.check import CheckResult
+from memnas_core.export.executorch_file import EXECUTORCH
+from memnas_core.export.exported import Exported
+from memnas_core.export.file_format import OpenedFile
 from memnas_core.export.images import calibration_images, check_images, normalised
-from memnas_core.export.model_file import Format, OpenedFile
+from memnas_core.export.onnx_file import ONNX
+from memnas_core.export.pt2_file import PT2
 from memnas_core.export.store import find_trained
-from memnas_core.graph import Graph, Layer, LayerKind, Shape, lower
-from memnas_core.measure import MemoryFigures, measure
-from memnas_core.onnxruntime_plan import channel_block
-from memnas_core.running_order import best_order
-from memnas_core.runtime_arena import EXECUTORCH_PLANNED, runtime_arena
+from memnas_core.export.vectors import Vectors
+from memnas_core.memory.figures import MemoryFigures, measure
+from memnas_core.memory.onnxruntime_plan import channel_block
+from memnas_core.memory.running_order import best_order
+from memnas_core.memory.runtime_operators import EXECUTORCH_PLANNED, runtime_arena
+from memnas_core.space.graph import Graph, lower
+from memnas_core.space.layers import Layer, LayerKind, Shape, Workload
 from tests.core.export.conftest import SmallStore
 from tests.core.small_search import small_settings
 
 CHECK = CheckResult(359, 0.75, 0.7188, 340, 0.125, 4.0, 0.0021)
+VECTORS = Vectors(
+    (0, 179, 358),
+    np.zeros((3, 8, 8, 1), np.uint8),
+    np.zeros((3, 8, 8, 1), np.float32),
+    True,
+    np.zeros((3, 10), np.float32),
+)
 OPENED = OpenedFile("a device", "a simulator", 3648, False, True, lambda image: image)
 
 
@@ -33,26 +47,28 @@ def test_bytes_of_a_network_worked_by_hand() -> None:
     )
     graph = Graph(Shape(3, 4, 4), layers, "classifier")
     figures = MemoryFigures(1, 48, 80, 81, 82)
-    column = memory_column(figures, graph, Format.EXECUTORCH, int8=True)
+    column = memory_column(figures, graph, EXECUTORCH, int8=True)
     # Kernels 3 * 3 * 3 * 2 + 2 * 5 = 64 at one byte, biases 2 + 5 = 7 at four.
     assert column.weights == 64 + 28
     assert column.peaks == {"paper": 48, "sequential": 80, "minimum": 81, "arena": 82}
     assert column.predicted == 4 * 48 + 48  # the image in float32 and quantised; later tensors need less
-    wide = memory_column(figures, graph, Format.EXECUTORCH, int8=False)
+    wide = memory_column(figures, graph, EXECUTORCH, int8=False)
     assert wide.weights == 4 * 64 + 28
     assert wide.predicted == 320  # the ReLU overwrites
-    assert memory_column(figures, graph, Format.PT2, int8=False).predicted is None
-    assert memory_column(figures, graph, Format.ONNX, int8=True).predicted is None
+    assert memory_column(figures, graph, PT2, int8=False).predicted is None
+    assert memory_column(figures, graph, ONNX, int8=True).predicted is None
     # The image lies with the caller. Then a block of channels of 4 * 4 pixels instead of 2, a copy with 2, the scores.
     block = channel_block(processor_flags())
-    assert memory_column(figures, graph, Format.ONNX, int8=False).predicted == block * 64 + 128 + 64
+    assert memory_column(figures, graph, ONNX, int8=False).predicted == block * 64 + 128 + 64
 
 
 def test_bytes_are_those_of_the_search(store: SmallStore) -> None:
     trained = find_trained(store.path, "letters")
     running, least = best_order(lower(trained.architecture, Shape(1, 8, 8), 10))
-    figures = measure(trained.architecture, Shape(1, 8, 8), 10, 4, 4)
-    card = model_card(trained, running, least, Format.EXECUTORCH, False, ("digits.pte", 1), OPENED, CHECK)
+    figures = measure(trained.architecture, Workload(Shape(1, 8, 8), 10, 4, 4))
+    card = model_card(
+        Exported(trained, EXECUTORCH, False, "digits.pte", bytes(1), OPENED, CHECK, VECTORS), running, least
+    )
     for name, count in (
         ("paper", figures.paper_bytes),
         ("sequential", figures.sequential_bytes),
@@ -68,15 +84,17 @@ def test_card_says_what_was_measured(store: SmallStore) -> None:
     trained = find_trained(store.path, "letters")
     ordered, least = best_order(lower(trained.architecture, Shape(1, 8, 8), 10))
     untimed = replace(CHECK, median_seconds=None)
-    card = model_card(trained, ordered, least, Format.EXECUTORCH, True, ("digits.pte", 45_608), OPENED, untimed)
+    card = model_card(
+        Exported(trained, EXECUTORCH, True, "digits.pte", bytes(45_608), OPENED, untimed, VECTORS), ordered, least
+    )
     for words in (
         "# digits.pte",
         "ExecuTorch program in int8: 45,608 bytes",
         f"`{trained.row.arch_id}`",
-        "channels last in memory",
+        "shape (1, 8, 8, 1): batch, height, width, channels",
         "a device",
         "| validation accuracy, as recorded | 0.8125 |",
-        "| test accuracy, as recorded | 0.6875 |",
+        "| test accuracy, as recorded, on all 359 test images | 0.6875 |",
         "retrained from nothing for 7 epochs",
         "a simulator, ran this file on 359 test images",
         "differs by -0.0312",
@@ -90,18 +108,18 @@ def test_card_says_what_was_measured(store: SmallStore) -> None:
         assert words in card
     assert str(store.path) not in card  # a card goes to other people
     timed = replace(OPENED, on_this_machine=True, planned_bytes=None)
-    card = model_card(trained, ordered, least, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
+    card = model_card(Exported(trained, ONNX, False, "digits.onnx", bytes(1), timed, CHECK, VECTORS), ordered, least)
     assert "2.100 ms, median of 359 runs on one thread" in card
     assert "has no plan for activations" in card
     assert "| predicted: what ONNX Runtime allocates on this processor | " in card
     inexact = replace(least, lower_bound=least.bytes - 16, exact=False)
-    card = model_card(trained, ordered, inexact, Format.ONNX, False, ("digits.onnx", 1), timed, CHECK)
+    card = model_card(Exported(trained, ONNX, False, "digits.onnx", bytes(1), timed, CHECK, VECTORS), ordered, inexact)
     assert f"no order needs less than {least.bytes - 16:,} bytes" in card
 
 
 def test_facts_are_json(store: SmallStore) -> None:
     trained = find_trained(store.path, f"letters/{store.chosen.arch_id}")
-    found = json.loads(facts(trained, int8=True))
+    found = json.loads(file_facts(trained, int8=True))
     assert found["arch_id"] == trained.row.arch_id
     assert found["classes"] == list("0123456789")
     assert found["test_accuracy"] is None

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from memnas_core.executorch_plan import TensorSpec, plan_memory
 from memnas_core.export import executorch_file
+from memnas_core.export.executorch_plan import TensorSpec, plan_memory
 
 Planner = Callable[[int, Sequence[TensorSpec], GraphModule, object, int], list[int]]
 

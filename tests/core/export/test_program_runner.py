@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from memnas_core.export.model_file import ExportError
+from memnas_core.export.file_format import ExportError
 from memnas_core.export.program_runner import ProgramRunner, spread_kernel
 
 

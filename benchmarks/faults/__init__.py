@@ -1,0 +1,1 @@
+"""Searches that are disturbed and resumed, compared with an undisturbed one."""

@@ -1,0 +1,1 @@
+"""The time that a round takes outside training."""

@@ -1,0 +1,1 @@
+"""Throughput of trainings on Ray, compared with trainings in processes."""

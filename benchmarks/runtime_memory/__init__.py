@@ -1,0 +1,1 @@
+"""The memory that runtimes take for activations, compared with what memnas predicts."""

@@ -1,0 +1,1 @@
+"""memnas compared with other searches at equal numbers of training images."""

@@ -1,4 +1,0 @@
-"""Ways to search the same space, one file each; `benchmarks.search` compares them.
-
-A method is a function of the space, a function that trains, and a seed (`benchmarks.search_methods.interface`).
-"""

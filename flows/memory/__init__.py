@@ -1,0 +1,1 @@
+"""`memnas memory`: the memory figures of any network."""

@@ -1,0 +1,1 @@
+"""The controllers, which predict before any training how good a candidate will be."""

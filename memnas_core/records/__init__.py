@@ -1,0 +1,1 @@
+"""Records of candidates, rounds and trainings, as typed rows and on disk."""

@@ -1,0 +1,1 @@
+"""The folder that a search leaves, checked and shown as a page."""

@@ -1,0 +1,93 @@
+"""The candidates of a round: made from one base, measured, and within the budget; and the first networks.
+
+Source: section 3.2. Where a budget leaves few candidates, further ones are made with more than one move, which the
+paper does not do.
+"""
+
+import random
+from collections.abc import Collection, Sequence
+
+from memnas_core.memory.figures import MemoryFigures
+from memnas_core.objective.budget import fits, fitted_seed, measuring, trimmed_to_fit
+from memnas_core.search.candidates import Generation
+from memnas_core.settings.schema import NetworkSettings, ObjectiveSettings, SearchSettings
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.layers import Workload
+from memnas_core.space.moves import Candidate, MoveCounts, apply, first_network, generate, growths, seed_architecture
+
+CHOICES = 4
+"""A round near a limit is filled up to this many candidates per trained one, so that there is a choice."""
+
+
+def generate_round(
+    base: Architecture,
+    number: int,
+    workload: Workload,
+    objective: ObjectiveSettings,
+    known: Collection[str],
+    settings: SearchSettings,
+) -> Generation:
+    """Grow and trim the base, or only grow it, measure every candidate, and keep those within the budget.
+
+    If trimming is allowed and few are left, further ones are made with more than one move
+    (`memnas_core.objective.budget.trimmed_to_fit`).
+
+    Args:
+        base: The round's base.
+        number: Number of the round.
+        workload: Images, classes and element widths for measuring.
+        objective: The budget.
+        known: Ids of networks whose training was started before.
+        settings: Which moves make candidates (the others are neither made nor counted), how many of them are
+            trained, and the seed.
+    """
+    measured = measuring(workload, objective)
+    candidates, counts = generate(base, number, known)
+    if settings.moves == "grow":
+        candidates, counts = _grown_only(base, candidates)
+    if max(len(block.cells) for block in base.blocks) >= settings.max_cells:
+        candidates = tuple(candidate for candidate in candidates if not candidate.is_grown)
+    every = [(candidate, measured(candidate.architecture)) for candidate in candidates]
+    kept = [(candidate, memory) for candidate, memory in every if fits(memory, objective)]
+    inside = {candidate.arch_id for candidate, _ in kept}
+    over_budget = [candidate for candidate, _ in every if candidate.arch_id not in inside]
+    missing = CHOICES * settings.top_k - len(kept)
+    more: list[tuple[Candidate, MemoryFigures]] = []
+    if over_budget and missing > 0 and settings.moves != "grow":
+        seen = {base.arch_id, *known, *inside}
+        rng = random.Random(f"{settings.seed} {number} {base.arch_id}")
+        more = trimmed_to_fit(over_budget, missing, seen, objective, measured, rng)
+    chosen = [*kept, *more]
+    return Generation([c for c, _ in chosen], [m for _, m in chosen], counts, len(over_budget), len(more))
+
+
+def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], MoveCounts]:
+    """Return the grown candidates, and the counts of growing moves alone.
+
+    `generate` grows before it trims, so that no grown candidate was left out as the duplicate of a trimmed one.
+    """
+    kept = tuple(candidate for candidate in candidates if candidate.is_grown)
+    valid = [apply(base, move) is not None for move in growths(base)]
+    return kept, MoveCounts(len(valid), 0, 0, valid.count(False), valid.count(True) - len(kept))
+
+
+def first_candidate(
+    architecture: Architecture, workload: Workload, objective: ObjectiveSettings
+) -> tuple[Candidate, MemoryFigures]:
+    """Return a first network, trimmed if it exceeds the budget, and its memory."""
+    measured = measuring(workload, objective)
+    architecture, moves = fitted_seed(architecture, objective, measured)
+    return first_network(architecture, moves), measured(architecture)
+
+
+def first_generation(
+    settings: SearchSettings, network: NetworkSettings, workload: Workload, objective: ObjectiveSettings
+) -> Generation:
+    """Return the candidates of round 0: one network for each seed cell, without duplicates."""
+    found: dict[str, tuple[Candidate, MemoryFigures]] = {}
+    for operations in settings.seed_cells:
+        architecture = seed_architecture(network.strides, network.filters, operations)
+        candidate, memory = first_candidate(architecture, workload, objective)
+        found.setdefault(candidate.arch_id, (candidate, memory))
+    candidates, figures = zip(*found.values(), strict=True)
+    return Generation(candidates, figures, MoveCounts(0, 0, 0, 0, 0))

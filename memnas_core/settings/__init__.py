@@ -1,0 +1,1 @@
+"""What a search is told: the settings, their file, and the devices that they name."""

@@ -1,0 +1,1 @@
+"""Any torch network, or an exported program, as a graph of layers and tensors."""

@@ -1,0 +1,98 @@
+"""What follows from a folder of images: resolution, strides, lengths of trainings. Right values by hand."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memnas_core.settings.file import parse_settings
+from memnas_core.settings.proposal import halved, propose, strides
+from memnas_core.settings.schema import Settings
+from memnas_core.settings.survey import SizeRange, Survey
+
+PHOTOS = Survey(
+    folder=Path("/photos"),
+    classes=("cat", "dog"),
+    counts={"train": {"cat": 1500, "dog": 1500}, "test": {"cat": 500, "dog": 500}},
+    splits={"train": "train", "test": "test"},
+    width=SizeRange(32, 32, 32),
+    height=SizeRange(32, 32, 32),
+    aspect=1.0,
+    channels=3,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.2, 0.2, 0.2),
+    decode_seconds=0.001,
+    is_mirrored=None,
+    warnings=(),
+)
+
+
+def settings(survey: Survey, side: int | None = None) -> Settings:
+    return parse_settings(propose(survey, side).values, "the proposal")
+
+
+def of_size(pixels: int) -> Survey:
+    return replace(PHOTOS, width=SizeRange(pixels, pixels, pixels), height=SizeRange(pixels, 2 * pixels, 4 * pixels))
+
+
+def test_every_setting_has_a_sentence() -> None:
+    proposal = propose(PHOTOS)
+    sections = asdict(settings(PHOTOS))
+    names = {f"{section}.{key}" for section, keys in sections.items() if isinstance(keys, dict) for key in keys}
+    assert set(proposal.reasons) == names | {"store"}
+    assert all(reason.endswith(".") for reason in proposal.reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("pixels", "side", "blocks", "padding"),
+    [
+        (5, 8, [2, 1, 1, 1, 1], 1),
+        (8, 8, [2, 1, 1, 1, 1], 1),
+        (28, 16, [2, 1, 2, 1, 1], 2),
+        (32, 32, [2, 1, 2, 1, 2], 4),
+        (3000, 64, [2, 2, 2, 1, 2], 8),
+    ],
+)
+def test_the_size_of_images_decides_resolution_strides_and_padding(
+    pixels: int, side: int, blocks: list[int], padding: int
+) -> None:
+    found = settings(of_size(pixels))
+    assert found.data.image_size == side
+    assert list(found.network.strides) == blocks
+    assert found.training.crop_padding == padding
+
+
+@pytest.mark.parametrize(("side", "blocks"), [(224, [2, 2, 2, 2, 2]), (96, [2, 2, 2, 1, 2]), (36, [2, 1, 2, 1, 1])])
+def test_strides_follow_a_side_of_the_users(side: int, blocks: list[int]) -> None:
+    assert list(settings(PHOTOS, side).network.strides) == blocks
+
+
+@given(st.integers(1, 1024))
+def test_strides_divide_any_side_and_leave_a_map(side: int) -> None:
+    halvings = halved(side)
+    assert side % 2**halvings == 0
+    assert sum(stride == 2 for stride in strides(halvings)) == halvings
+    assert halvings == 0 or side >> halvings >= 4
+
+
+def test_the_number_of_images_decides_the_lengths_of_trainings() -> None:
+    found = settings(PHOTOS)  # 3,000 with a fifth held out for validation: 2,400
+    assert found.data.validation_fraction == 0.2
+    assert (found.final.epochs, found.training.epochs) == (150, 10)
+    many = replace(PHOTOS, counts={"train": {"cat": 25_000, "dog": 25_000}})  # validation and test held out: 40,500
+    found = settings(many)
+    assert found.data.validation_fraction == 0.1
+    assert (found.final.epochs, found.training.epochs) == (10, 1)  # 400,000 / 40,500 is 9
+    few = replace(PHOTOS, counts={"train": {"cat": 150, "dog": 150}})  # 192 to train on
+    assert settings(few).training.batch_size == 32
+
+
+def test_mirroring_follows_the_survey() -> None:
+    assert settings(replace(PHOTOS, is_mirrored=False)).data.horizontal_flip is False
+
+
+@pytest.mark.parametrize(("aspect", "resize"), [(1.0, "center_crop"), (16 / 9, "center_crop"), (4.0, "squash")])
+def test_long_pictures_are_squashed(aspect: float, resize: str) -> None:
+    assert settings(replace(PHOTOS, aspect=aspect)).data.resize == resize
