@@ -106,6 +106,7 @@ def compare(search: Path, seed: int) -> Row:
     metrics, settings = json.loads(read_text(search / "metrics.json")), folder.settings()
     data = open_dataset(find_trained(search.parents[1], search.name).dataset)
     epochs, size = settings.final.epochs or 0, settings.training.batch_size
+    data = data.with_all_to_train() if settings.final.all_images else data
     images = metrics["images_seen"] + epochs * (len(data.train.labels) // size) * size
     device = choose_device(settings.training.device)
     torch.manual_seed(seed)

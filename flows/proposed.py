@@ -106,9 +106,7 @@ def expected_seconds(survey: Survey, settings: Settings) -> float:
     first = seed_architecture(settings.network.strides, settings.network.filters, settings.search.seed_cells[0])
     shape = Shape(survey.channels, side, side)
     image = seconds_an_image(first, shape, len(survey.classes), settings.training.batch_size)
-    held_out = sum(name not in survey.counts for name in ("validation", "test"))
-    trained = round(survey.images("train") * (1 - settings.data.validation_fraction) ** held_out)
-    planned = search_images(settings, trained)
+    planned = search_images(settings, *survey.train_and_validation(settings.data.validation_fraction))
     preparing = survey.decode_seconds * survey.images() / cores
     until_rounds = preparing + START_SECONDS + image * planned.first / workers + BESIDE_SECONDS
     return until_rounds + planned.seconds(image, workers, BESIDE_SECONDS)

@@ -122,7 +122,7 @@ def without_a_network(session: Session) -> str:
 def expected_time(session: Session) -> str:
     """Return a line that says how long the search may take, estimated from round 0."""
     state, settings, workers = session.state, session.settings.search, session.workers.count
-    planned = search_images(session.settings, session.info.train_size)
+    planned = search_images(session.settings, session.info.train_size, session.info.validation_size)
     trained = sum(row.training_seconds or 0.0 for row in state.rows)
     (first,) = state.rounds
     beside = first.wall_seconds - first.training_wall_seconds

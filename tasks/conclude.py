@@ -47,8 +47,9 @@ def conclude(session: Session) -> None:
     weights, data = trained_weights(training).absolute(), session.dataset.absolute()
     counts = session.workers.run(test_counts, architecture, weights, data, session.settings.training)
     accuracy, classes = counts.accuracy(objective.accuracy), session.info.classes
-    assert record.validation_accuracy is not None, "only trained networks are chosen"
-    chosen = Chosen(row.arch_id, row.round, record.validation_accuracy, accuracy, epochs, time.time(), counts)
+    validated = row.measured_accuracy if record.validation_accuracy is None else record.validation_accuracy
+    assert validated is not None, "only trained networks are chosen"
+    chosen = Chosen(row.arch_id, row.round, validated, accuracy, epochs, time.time(), counts)
     folder.write_front(front)
     texts = network_files(architecture, session.state.workload, objective)
     texts[CLASSES_FILE] = class_table(class_lines(classes, record.validation_counts, counts))
@@ -89,8 +90,10 @@ def _final_training(session: Session, row: CandidateRow) -> tuple[Path, Training
     if epochs is not None:
         seed = candidate_seed(settings.search.seed, row.round, f"final {row.arch_id}")
         longer = session.state.training_job(architecture, row.arch_id, row.round)
-        longer = replace(longer, settings=replace(settings.training, epochs=epochs), seed=seed)
-        session.display.say(f"Retraining it from nothing for {epochs} epochs.")
+        all_images = settings.final.all_images
+        longer = replace(longer, settings=replace(settings.training, epochs=epochs), seed=seed, all_images=all_images)
+        images = ", on the training and the validation images together" if all_images else ""
+        session.display.say(f"Retraining it from nothing for {epochs} epochs{images}.")
         record = finished(longer) or run_training(session, longer)
         if record.status is Status.TRAINED:
             return longer.path, record, epochs

@@ -97,7 +97,7 @@ def train_and_test(contestant: Contestant, task: Task, images: int, folder: Path
     scores = Scores(0.0, 0.0)
     if not outcome.diverged:
         augment = Augmentation(data.info, settings.training, device)
-        scores = Scores(outcome.history[-1].validation_accuracy, accuracy(network, data.test, augment, device))
+        scores = Scores(*(accuracy(network, split, augment, device) for split in (data.validation, data.test)))
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(scores._asdict()))
     return scores

@@ -44,6 +44,9 @@ LONGER = ", longer"
 FIRST_LONGER = "first network, longer"
 """memnas's first network, with its own number of filters, trained with the whole budget."""
 
+_DECIDING = ("data", "network", "search", "objective", "training", "controller")
+"""The sections of the settings that decide a run."""
+
 METHODS = (*ROUNDS, *PEERS, *families.FAMILIES, *(f"{name}{LONGER}" for name in families.FAMILIES), FIRST_LONGER)
 
 
@@ -111,9 +114,10 @@ class Run:
     @property
     def key(self) -> str:
         """Digest of the settings and of the yardstick; code is recorded beside it (`Row.code`)."""
-        settings = self._settings("data.folder=images", *self.overrides).as_dict()
+        settings = self._settings("data.folder=images", *self.overrides).as_earlier_dict()
+        deciding_settings = {section: settings[section] for section in _DECIDING}
         lengths = (LIMITS, SEARCH_IMAGES, FINAL_IMAGES, yardstick.PEER_IMAGES, yardstick.STOPPABLE_IMAGES)
-        deciding = [self.dataset, self.method, settings, lengths]
+        deciding = [self.dataset, self.method, deciding_settings, lengths]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
     def task(self) -> Task:

@@ -7,6 +7,7 @@ and a checksum of `dataset.json`.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -116,6 +117,14 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+
+    def with_all_to_train(self) -> "Dataset":
+        """Return the same data, whose training images are those of the training and of the validation split."""
+        images, labels = (
+            np.concatenate([getattr(split, name) for split in (self.train, self.validation)])
+            for name in ("images", "labels")
+        )
+        return replace(self, train=Split(images, labels))
 
 
 def open_dataset(folder: Path) -> Dataset:

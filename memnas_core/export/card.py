@@ -203,7 +203,7 @@ def _accuracy(trained: TrainedNetwork, check: CheckResult) -> str:
             ("images", f"{info.train_size} training, {info.validation_size} validation, {info.test_size} test"),
             ("digest", info.digest),
             ("weights", _origin(trained)),
-            (f"validation {measure}, as recorded", f"{trained.validation_accuracy:.4f}"),
+            (f"validation {measure}{_measured_with(trained)}, as recorded", f"{trained.validation_accuracy:.4f}"),
             (f"test {measure}, as recorded, on all {info.test_size} test images", measured),
             *(() if counts is None else (("test images by class", beside_accuracy(info.classes, counts)),)),
             (f"accuracy of the torch network on {tested_images(check, info)}", f"{check.torch_accuracy:.4f}"),
@@ -215,7 +215,16 @@ def _accuracy(trained: TrainedNetwork, check: CheckResult) -> str:
 def _origin(trained: TrainedNetwork) -> str:
     if trained.retrained_epochs is None:
         return "those of the search"
-    return f"retrained from nothing for {trained.retrained_epochs} epochs after the search"
+    images = ", on the training and the validation images together" if _is_of_all_images(trained) else ""
+    return f"retrained from nothing for {trained.retrained_epochs} epochs after the search{images}"
+
+
+def _measured_with(trained: TrainedNetwork) -> str:
+    return " with the weights of the search" if _is_of_all_images(trained) else ""
+
+
+def _is_of_all_images(trained: TrainedNetwork) -> bool:
+    return trained.retrained_epochs is not None and trained.settings.final.all_images
 
 
 def _check(opened: OpenedFile, check: CheckResult) -> str:

@@ -26,7 +26,8 @@ class TrainedNetwork:
         search: Name of the search.
         row: The network's row in the table of candidates.
         weights: File of the weights.
-        validation_accuracy: Validation accuracy of these weights, by the measure of the settings, in [0, 1].
+        validation_accuracy: Validation accuracy by the measure of the settings, in [0, 1]: of these weights or, where
+            they were trained on these images too, of those that the search chose the network by.
         test_accuracy: Test accuracy of these weights, in [0, 1]; None if the search did not measure it.
         retrained_epochs: Epochs of the retraining at the search's end; None if the weights are from the search itself.
         settings: Settings of the search as they were recorded, `section.key` -> value.

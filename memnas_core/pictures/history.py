@@ -21,6 +21,8 @@ def history_svg(history: "Sequence[EpochFigures]") -> str:
         history: Figures of each epoch; a single epoch is drawn as dots.
     """
     epochs = [line.epoch for line in history]
+    measured = [line.validation_accuracy for line in history]
+    validated = [100 * value for value in measured if value is not None]
     panels = [
         (
             "training loss (cross-entropy, augmented images)",
@@ -30,7 +32,7 @@ def history_svg(history: "Sequence[EpochFigures]") -> str:
             "accuracy, %",
             [
                 ("training", BLUE, [100 * line.train_accuracy for line in history]),
-                ("validation", ACCENT, [100 * line.validation_accuracy for line in history]),
+                *([("validation", ACCENT, validated)] if validated else []),
             ],
         ),
     ]

@@ -33,7 +33,8 @@ class EpochFigures:
         epoch: Number of the epoch from 1; the last one may be incomplete.
         train_loss: Mean cross-entropy over the epoch's batches, augmented.
         train_accuracy: Accuracy on the same batches while the weights changed, in [0, 1].
-        validation_accuracy: Validation accuracy after the epoch, by the measure of the settings, in [0, 1].
+        validation_accuracy: Validation accuracy after the epoch, by the measure of the settings, in [0, 1]; null if the
+            validation images are trained on.
         learning_rate: Learning rate at the epoch's end.
         seconds: Wall time of the epoch with its validation.
     """
@@ -41,7 +42,7 @@ class EpochFigures:
     epoch: int
     train_loss: float
     train_accuracy: float
-    validation_accuracy: float
+    validation_accuracy: float | None
     learning_rate: float
     seconds: float
 
@@ -111,7 +112,8 @@ class TrainingRecord:
     Attributes:
         arch_id: Id of the trained architecture.
         status: TRAINED, DIVERGED, OUT_OF_MEMORY, TIMED_OUT or WORKER_LOST.
-        validation_accuracy: Validation accuracy, by the measure of the settings, in [0, 1]; null unless trained.
+        validation_accuracy: Validation accuracy, by the measure of the settings, in [0, 1]; null unless trained, and
+            if the validation images were trained on.
         images_seen: Training images seen.
         started: Unix time of the start.
         seconds: Wall time in the worker.
@@ -120,7 +122,8 @@ class TrainingRecord:
         history: Figures of each epoch.
         key: Key of the training, which names its weights; in joined records that of the best one.
         limits: Limits under which it ran out of memory or time, or lost its worker; null otherwise.
-        validation_counts: Results on the validation images by class; null unless trained, and in earlier records.
+        validation_counts: Results on the validation images by class; null where there is no validation accuracy, and in
+            earlier records.
         cpu_seconds: CPU time of the worker's process, all threads together; null where the process was lost or ended,
             and in earlier records.
     """

@@ -86,8 +86,9 @@ class Chosen:
     Attributes:
         arch_id: Id of the architecture.
         round: The round that trained it.
-        validation_accuracy: Accuracy of the weights handed over, by the measure of the settings, in [0, 1].
-        test_accuracy: Accuracy of the same weights, measured once, in [0, 1].
+        validation_accuracy: Accuracy on the validation images, by the measure of the settings, in [0, 1]: of the
+            weights handed over or, where those were trained on these images too, of those that it was chosen by.
+        test_accuracy: Accuracy of the weights handed over, measured once, in [0, 1].
         retrained_epochs: Epochs of the retraining; null where the search's own weights are kept.
         finished: Unix time.
         test_counts: Results on the test images by class; null in earlier files.

@@ -57,12 +57,15 @@ class ChosenNetwork:
         architecture: What it is.
         arch_id: Id of the architecture.
         round: The round that trained it; 0 for the seed.
-        validation_accuracy: Accuracy of the weights that are handed over, in [0, 1].
-        test_accuracy: Accuracy of the same weights, measured once, in [0, 1]; null while the search is not finished.
+        validation_accuracy: Validation accuracy, in [0, 1]: of the weights handed over or, where those were trained on
+            the validation images too, of the search's weights.
+        test_accuracy: Accuracy of the weights handed over, measured once, in [0, 1]; null while the search is not
+            finished.
         retrained_epochs: Epochs of the retraining at the end; null where the search's own weights are kept.
         memory: Bytes under each convention.
         history: Epochs of the training that gave the weights.
-        validation_counts: Results on the validation images by class; null in earlier records.
+        validation_counts: Results on the validation images by class; null in earlier records, and where these images
+            were trained on.
         test_counts: Results on the test images by class; null while the search is not finished, and in earlier records.
     """
 
@@ -76,6 +79,11 @@ class ChosenNetwork:
     history: "tuple[EpochFigures, ...]"
     validation_counts: ClassCounts | None = None
     test_counts: ClassCounts | None = None
+
+    @property
+    def is_of_all_images(self) -> bool:
+        """Whether the weights that are handed over were trained on the validation images too."""
+        return self.history[-1].validation_accuracy is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _chosen(
             )
         row = found[0]
         training = read_record(folder.chosen)
-    accuracy = training.validation_accuracy
+    accuracy = handed_over.validation_accuracy if handed_over else training.validation_accuracy
     assert accuracy is not None, "only trained networks are chosen"
     network = ChosenNetwork(
         architecture=from_json(row.architecture),

@@ -75,12 +75,13 @@ class SearchImages(NamedTuple):
         return GROWN * (training + self.steps * first_beside_seconds)
 
 
-def search_images(settings: Settings, train_size: int) -> SearchImages:
+def search_images(settings: Settings, train_size: int, validation_size: int) -> SearchImages:
     """Return how many training images a search takes if no limit ends it early.
 
     Args:
         settings: Settings of the search.
         train_size: Training images of the data set.
+        validation_size: Its validation images, which the retraining may see too.
     """
     search, full = settings.search, settings.training.epochs * train_size
 
@@ -91,7 +92,7 @@ def search_images(settings: Settings, train_size: int) -> SearchImages:
     return SearchImages(
         first=images(search.seed_rungs, len(search.seed_cells), search.keep),
         rounds=search.rounds * images(search.rungs, search.top_k, search.keep),
-        end=(settings.final.epochs or 0) * train_size,
+        end=(settings.final.epochs or 0) * (train_size + settings.final.all_images * validation_size),
         steps=search.rounds + 1,
     )
 

@@ -60,11 +60,12 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
     if side is None:
         side = max((one for one in SIDES if one <= pixels), default=SIDES[0])
     images = survey.images("train")
-    fraction = 0.1 if images >= MANY_IMAGES else 0.2
-    held_out = [name for name in ("validation", "test") if name not in survey.counts]
-    trained = max(1, round(images * (1 - fraction) ** len(held_out)))
+    is_small = images < MANY_IMAGES
+    fraction = 0.2 if is_small else 0.1
+    trained, validated = survey.train_and_validation(fraction)
+    at_the_end = trained + is_small * validated
     halvings = halved(side)
-    final_epochs = _within(FINAL_EPOCHS, FINAL_IMAGES // trained)
+    final_epochs = _within(FINAL_EPOCHS, FINAL_IMAGES // at_the_end)
     batch_size = 64 if trained >= FEW_IMAGES else 32
     table: dict[str, tuple[object, str]] = {
         "store": ("store", "Folder that receives prepared images, searches and the MLflow database."),
@@ -78,7 +79,7 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "data.validation_fraction": (
             fraction,
             f"Share of {images:,} training images that choose networks"
-            + (" and, once more, that test the one at the end." if "test" in held_out else "."),
+            + ("." if "test" in survey.counts else " and, once more, that test the one at the end."),
         ),
         "data.max_training_images": (None, "All training images are used."),
         "data.horizontal_flip": (
@@ -155,7 +156,11 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "controller.learning_rate": (0.003, "As above."),
         "final.epochs": (
             final_epochs,
-            f"The chosen network is trained anew, on {final_epochs * trained:,} images; null keeps it as it is.",
+            f"The chosen network is trained anew, on {final_epochs * at_the_end:,} images; null keeps it as it is.",
+        ),
+        "final.all_images": (
+            is_small,
+            "true trains it on the validation images too, which have chosen it by then: more images, more accuracy.",
         ),
         "execution.runner": ("processes", "Of this machine; or ray."),
         "execution.workers": (None, "One a CPU core."),

@@ -251,9 +251,12 @@ class FinalSettings:
 
     Attributes:
         epochs: Epochs of retraining that network from scratch; null keeps the search's weights.
+        all_images: Whether that retraining sees the validation images too, which have chosen the network by then. They
+            are copied into memory together with the training images.
     """
 
     epochs: PositiveInt | None
+    all_images: bool = False
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

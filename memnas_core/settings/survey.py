@@ -52,3 +52,14 @@ class Survey:
     def images(self, split: str | None = None) -> int:
         """Return the number of images of one split, or of all."""
         return sum(sum(classes.values()) for name, classes in self.counts.items() if split in (None, name))
+
+    def train_and_validation(self, fraction: float) -> tuple[int, int]:
+        """Return the number of training and of validation images, when what the folder lacks has been held out.
+
+        Args:
+            fraction: Share of the training images that is held out for each missing split.
+        """
+        left = self.images("train") * (1.0 if "test" in self.counts else 1 - fraction)
+        if "validation" in self.counts:
+            return max(1, round(left)), self.images("validation")
+        return max(1, round(left * (1 - fraction))), round(left * fraction)

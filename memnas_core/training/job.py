@@ -47,6 +47,7 @@ class TrainingJob:
         start: The training whose weights it begins with; None: fresh weights.
         limits: Limits on memory and time; they do not influence the result and are not in the key.
         measure: Measure of the recorded accuracy.
+        all_images: Whether the validation images are trained on too; then no accuracy is recorded.
     """
 
     architecture: Architecture
@@ -60,6 +61,7 @@ class TrainingJob:
     start: WarmStart | None = None
     limits: Limits = NO_LIMITS
     measure: AccuracyMeasure = "plain"
+    all_images: bool = False
 
     @property
     def key(self) -> str:
@@ -73,6 +75,7 @@ class TrainingJob:
             self.images,
             self.start and (to_json(self.start.architecture), self.start.key),
             self.measure,
+            self.all_images,
         ]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:20]
 

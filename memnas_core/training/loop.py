@@ -52,7 +52,8 @@ class TrainingOutcome:
         diverged: Whether the training was given up because its loss was not finite or too large.
         history: Figures of each finished epoch.
         images_seen: Number of training images seen.
-        validation: Results on the validation images by class, after the last epoch; None if it diverged.
+        validation: Results on the validation images by class, after the last epoch; None if it diverged, or if none
+            were wanted.
     """
 
     diverged: bool
@@ -107,7 +108,7 @@ def train(
     seed: int,
     on_progress: Callable[[TrainingProgress], None] = lambda _progress: None,
     images: int | None = None,
-    measure: AccuracyMeasure = "plain",
+    measure: AccuracyMeasure | None = "plain",
 ) -> TrainingOutcome:
     """Train a network in place.
 
@@ -122,7 +123,7 @@ def train(
         on_progress: Function that is called after every batch.
         images: Number of images to see, rounded to whole batches, in one cosine cycle; None for the epochs and restarts
             of the settings.
-        measure: Measure of the validation accuracy; it does not influence the weights.
+        measure: Measure of the validation accuracy, which does not influence the weights; None: none is measured.
 
     Returns:
         Outcome of the training. The trained weights are in the network, which is left in evaluation mode.
@@ -150,6 +151,7 @@ def train(
     limit = DIVERGED_LOSS * math.log(len(dataset.info.classes))
     total = all_steps * batch_size
     history: list[EpochFigures] = []
+    validation: ClassCounts | None = None
     seen = 0
     for epoch in range(1, math.ceil(all_steps / steps) + 1):
         started = time.perf_counter()
@@ -181,13 +183,16 @@ def train(
         mean_loss = loss_sum / epoch_steps
         if images is not None and epoch * steps >= all_steps:
             measure_statistics(network, dataset, augment, generator)
-        validation = class_counts(network, dataset.validation, augment, device)
+        validated = None
+        if measure is not None:
+            validation = class_counts(network, dataset.validation, augment, device)
+            validated = validation.accuracy(measure)
         history.append(
             EpochFigures(
                 epoch=epoch,
                 train_loss=mean_loss,
                 train_accuracy=correct / (epoch_steps * batch_size),
-                validation_accuracy=validation.accuracy(measure),
+                validation_accuracy=validated,
                 learning_rate=rate,
                 seconds=time.perf_counter() - started,
             )

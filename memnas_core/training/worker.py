@@ -63,7 +63,8 @@ def run(job: TrainingJob) -> TrainingRecord:
             network = build_network(graph, job.seed)
             if job.start is not None:
                 images_seen = _begin_with(network, job.start, job, dataset)
-            outcome = train(network, dataset, job.settings, job.seed, _progress_writer(job), job.images, job.measure)
+            images, measure = (dataset.with_all_to_train(), None) if job.all_images else (dataset, job.measure)
+            outcome = train(network, images, job.settings, job.seed, _progress_writer(job), job.images, measure)
             history, images_seen = outcome.history, images_seen + outcome.images_seen
             if outcome.diverged:
                 status, message = Status.DIVERGED, f"the loss diverged after {images_seen} images"

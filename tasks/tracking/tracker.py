@@ -301,4 +301,5 @@ def _epoch_metrics(history: "Sequence[EpochFigures]", end: int) -> list[Metric]:
             ("epoch_validation_accuracy", line.validation_accuracy),
             ("epoch_learning_rate", line.learning_rate),
         )
+        if value is not None
     ]

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 
 from benchmarks.own_images import Row, resnet_8, table
-from memnas_core.files.parquet import read_parquet
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,9 +27,3 @@ def test_table() -> None:
     assert lines[2] == "| photos | 2,400 | 646,784 | 0.600 | 218,000 | 0.650 | 508,392 | -0.050 |"
     # Differences -.05, -.03, -.04: mean -.04, standard deviation .01, so 4.3027 * .01 / sqrt(3) = .0248
     assert lines[-1] == "Mean difference: -0.040 ± 0.025"
-
-
-def test_the_page_is_that_of_the_committed_rows() -> None:
-    rows = read_parquet(ROOT / "benchmarks" / "results" / "own_images.parquet", Row, "rows", "restore it from git")
-    page = (ROOT / "docs" / "images.md").read_text(encoding="utf-8")
-    assert all(line in page for line in table(rows))

@@ -44,6 +44,14 @@ def test_arrays_lie_in_the_mapped_files(folder: Path) -> None:
         assert (split.images.dtype, split.labels.dtype) == (np.uint8, np.int64)
 
 
+def test_all_to_train_are_training_and_validation_images(folder: Path) -> None:
+    data = open_dataset(folder)
+    joined = data.with_all_to_train()
+    assert joined.train.images.tolist() == data.train.images.tolist() + data.validation.images.tolist()
+    assert joined.train.labels.tolist() == data.train.labels.tolist() + data.validation.labels.tolist()
+    assert (joined.info, joined.validation, joined.test) == (data.info, data.validation, data.test)
+
+
 def test_arrays_outlive_the_dataset(folder: Path) -> None:
     images = open_dataset(folder).train.images
     assert _mapped_at(folder / "train.arrow")

@@ -107,6 +107,11 @@ def test_card_says_what_was_measured(store: SmallStore) -> None:
     ):
         assert words in card
     assert str(store.path) not in card  # a card goes to other people
+    final = replace(trained.settings.final, epochs=7, all_images=True)
+    on_all = replace(trained, settings=replace(trained.settings, final=final))
+    card = model_card(Exported(on_all, ONNX, False, "digits.onnx", bytes(1), OPENED, CHECK, VECTORS), ordered, least)
+    assert "| validation accuracy with the weights of the search, as recorded | 0.8125 |" in card
+    assert "for 7 epochs after the search, on the training and the validation images together |" in card
     timed = replace(OPENED, on_this_machine=True, planned_bytes=None)
     card = model_card(Exported(trained, ONNX, False, "digits.onnx", bytes(1), timed, CHECK, VECTORS), ordered, least)
     assert "2.100 ms, median of 359 runs on one thread" in card

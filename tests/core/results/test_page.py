@@ -226,6 +226,14 @@ def test_an_unfinished_search_has_a_report(search: ReportData) -> None:
     assert "94.17" not in text
 
 
+def test_a_network_trained_on_all_images_has_the_validation_accuracy_of_the_search(search: ReportData) -> None:
+    history = [replace(line, validation_accuracy=None) for line in search.chosen.history]
+    chosen = replace(search.chosen, history=tuple(history), retrained_epochs=30)
+    text = " ".join("".join(Page(build_report(replace(search, chosen=chosen))).text).split())
+    assert "validation accuracy in the search" in text
+    assert "30 epochs, on the training and the validation images together." in text
+
+
 def test_a_missing_row_is_named(search: ReportData) -> None:
     chosen = search.chosen.arch_id
     with pytest.raises(RecordError, match=chosen):

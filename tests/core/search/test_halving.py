@@ -44,10 +44,12 @@ def test_planned_images_by_hand() -> None:
 def test_the_images_of_a_whole_search_by_hand() -> None:
     # digits: 12 epochs of 1,150 images are 13,800; two first networks; four rounds of eight at a tenth, of which two
     # go on for four tenths; forty epochs at the end
-    planned = search_images(SETTINGS, 1150)
+    planned = search_images(SETTINGS, 1150, 288)
     assert planned == (2 * 13_800, 4 * (8 * 1_380 + 2 * 5_520), 40 * 1150, 4 + 1)
     kept = replace(SETTINGS, final=replace(SETTINGS.final, epochs=None))
-    assert search_images(kept, 1150).end == 0
+    assert search_images(kept, 1150, 288).end == 0
+    on_all = replace(SETTINGS, final=replace(SETTINGS.final, all_images=True))
+    assert search_images(on_all, 1150, 288).end == 40 * (1150 + 288)
 
 
 def test_rounds_are_shared_by_workers_and_the_end_is_not() -> None:
@@ -59,5 +61,5 @@ def test_rounds_are_shared_by_workers_and_the_end_is_not() -> None:
 def test_the_time_of_a_measured_search() -> None:
     """Digits with the default settings on two idle cores: 19.8 s after round 0, where images alone would say 12."""
     first_image_seconds, beside = 2.3 / 26_112, 2.37 - 1.17  # 1.1 s and 1.2 s of training in round 0
-    said = search_images(SETTINGS, 1150).seconds(first_image_seconds, 2, beside)
+    said = search_images(SETTINGS, 1150, 288).seconds(first_image_seconds, 2, beside)
     assert said == pytest.approx(19.8, rel=0.2)

@@ -78,15 +78,31 @@ def test_strides_divide_any_side_and_leave_a_map(side: int) -> None:
 
 
 def test_the_number_of_images_decides_the_lengths_of_trainings() -> None:
-    found = settings(PHOTOS)  # 3,000 with a fifth held out for validation: 2,400
+    found = settings(PHOTOS)  # 3,000 with a fifth held out for validation: 2,400, and all of them at the end
     assert found.data.validation_fraction == 0.2
-    assert (found.final.epochs, found.training.epochs) == (150, 10)
+    assert (found.final.epochs, found.final.all_images) == (133, True)  # 400,000 / 3,000
+    assert found.training.epochs == 9  # 133 / 14
     many = replace(PHOTOS, counts={"train": {"cat": 25_000, "dog": 25_000}})  # validation and test held out: 40,500
     found = settings(many)
     assert found.data.validation_fraction == 0.1
     assert (found.final.epochs, found.training.epochs) == (10, 1)  # 400,000 / 40,500 is 9
+    assert not found.final.all_images
     few = replace(PHOTOS, counts={"train": {"cat": 150, "dog": 150}})  # 192 to train on
     assert settings(few).training.batch_size == 32
+
+
+@pytest.mark.parametrize(
+    ("splits", "sizes"),
+    [
+        ({}, (192, 48)),  # a fifth of 300 for the test, a fifth of the other 240 for validation
+        ({"test": {"cat": 7}}, (240, 60)),
+        ({"validation": {"cat": 7}}, (240, 7)),
+        ({"validation": {"cat": 7}, "test": {"cat": 9}}, (300, 7)),
+    ],
+)
+def test_images_that_are_left_to_train_and_validate(splits: dict[str, dict[str, int]], sizes: tuple[int, int]) -> None:
+    survey = replace(PHOTOS, counts={"train": {"cat": 150, "dog": 150}, **splits})
+    assert survey.train_and_validation(0.2) == sizes
 
 
 def test_mirroring_follows_the_survey() -> None:

@@ -51,7 +51,14 @@ def test_settings_are_frozen() -> None:
 
 
 PLACES = ("store", "execution", "tracking", "versioning")
-ADDED_LATER = {"data.resize", "data.skip_unreadable", "data.follow_links", "data.max_pixels", "objective.accuracy"}
+ADDED_LATER = {
+    "data.resize",
+    "data.skip_unreadable",
+    "data.follow_links",
+    "data.max_pixels",
+    "objective.accuracy",
+    "final.all_images",
+}
 
 
 def test_no_setting_has_a_default_but_those_that_were_added_later() -> None:
@@ -293,7 +300,7 @@ def test_settings_of_an_older_search_mean_what_they_meant() -> None:
     document = yaml.safe_load(PARAMS.read_text())
     older = {
         section: {key: value for key, value in document[section].items() if f"{section}.{key}" not in ADDED_LATER}
-        for section in ("data", "objective")
+        for section in ("data", "objective", "final")
     }
     settings = parse_settings(document | older, "older")
     deciding = {key: value for key, value in settings.as_dict().items() if key not in PLACES} | older

@@ -53,6 +53,16 @@ def test_a_finished_job(job: TrainingJob) -> None:
     assert {path.name for path in job.folder.iterdir()} == {job.key}
 
 
+def test_a_job_on_all_images(job: TrainingJob) -> None:
+    """There is nothing left to validate on."""
+    data, on_all = open_dataset(job.dataset), replace(job, all_images=True)
+    assert on_all.key != job.key
+    record = trainer.run(on_all)
+    assert record.images_seen == (300 + len(data.validation.labels)) // 32 * 32
+    assert record.status is Status.TRAINED
+    assert record.validation_accuracy is record.validation_counts is record.history[-1].validation_accuracy is None
+
+
 def cpu_seconds() -> float:
     """Return the CPU time of this process so far, as the system counts it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
