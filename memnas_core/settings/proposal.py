@@ -118,8 +118,8 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "search.max_training_images": (None, "No limit on the images that all candidates see."),
         "search.patience": (None, "Rounds without progress do not end the search."),
         "objective.accuracy_weight": (
-            0.97,
-            "The paper's lambda: half the weights and activations are worth 3 % of the accuracy. With a budget, 1 "
+            0.99,
+            "The paper's lambda: half the weights and activations are worth 1 % of the accuracy. With a budget, 1 "
             "takes the most accurate network within it.",
         ),
         "objective.accuracy_floor": ("auto", "Networks far below the best one are not chosen."),
