@@ -195,6 +195,7 @@ def _fused(recording: Recording, operations: Sequence[Call]) -> list[_OpenLayer]
         overwrites = (
             operation.is_elementwise
             and operation.keeps_places  # a copy into another layout does not
+            and len(operation.writes) == 1
             and readers[source] == 1
             and source in writer  # an input of the network has no writer
             and source not in recording.kept
