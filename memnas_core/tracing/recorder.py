@@ -324,7 +324,7 @@ class _Recorder(TorchDispatchMode):
             keeps_places=keeps_places(of_activations, first, is_pointwise),
             joins=joins,
             channels=channels,
-            is_depthwise=name == "convolution" and is_depthwise(args),
+            is_depthwise=name == "convolution" and is_depthwise(args, first),
         )
         self.operations.append(operation)
 

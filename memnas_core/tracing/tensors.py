@@ -14,6 +14,8 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_map_only
 
+from memnas_core.tracing.layouts import as_on_cpu
+
 META = torch.device("meta")
 
 MAX_MADE_BYTES = 2**26
@@ -244,7 +246,7 @@ class Operations:
             keeps_type = kwargs.get("dtype") in (None, first.dtype)
             if keeps_type and kwargs.get("memory_format") in (None, torch.preserve_format):
                 return _ATEN.alias.default(first)  # the whole network runs on one device, where nothing is moved
-        return func(*args, **kwargs)
+        return as_on_cpu(func, args, func(*args, **kwargs))
 
     def _follow(self, func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         """Change the strides of shadows, after those of the tensors behind them."""
