@@ -276,11 +276,15 @@ class _Recorder(TorchDispatchMode):
             held: Tensors that the network holds at the end, by their names.
         """
         now = {name: self._key(tensor) for name, tensor in held.items()}
-        return frozenset(
-            name
-            for name, key in self._held.items()
-            if key in self._written or (now.get(name, key) != key and now[name] in self._activations)
-        )
+        replaced = {name: now[name] for name, key in self._held.items() if now.get(name, key) != key}
+        found = {name for name, key in self._held.items() if key in self._written}
+        found |= {name for name, key in replaced.items() if key in self._activations}
+        while True:  # a tensor may have moved to another name, as in a list whose first entry is dropped
+            moving = {self._held[name] for name in found}
+            more = {name for name, key in replaced.items() if key in moving} - found
+            if not more:
+                return frozenset(found)
+            found |= more
 
     def values_of(self, result: object) -> frozenset[int]:
         """Return the numbers of the values that tensors, possibly nested, hold now."""
