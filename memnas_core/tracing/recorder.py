@@ -256,7 +256,8 @@ class _Recorder(TorchDispatchMode):
             return NotImplemented  # a quantized weight, say, which turns the operation into others on plain tensors
         kwargs = kwargs or {}
         try:
-            result = self._carried.carried_out(func, args, kwargs)
+            with torch._C.DisableTorchFunction():  # torch's own size rules ask for the meta device, and must get it
+                result = self._carried.carried_out(func, args, kwargs)
         except Exception:
             self.refused = func, tuple("×".join(map(str, tensor.shape)) for tensor in tensors_in((args, kwargs)))
             raise
