@@ -1,17 +1,21 @@
 """The attributes of a network's modules, and the lists, dictionaries and objects in them: found, and put back."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from operator import is_
-from types import FunctionType, MethodType, ModuleType
+from types import ModuleType, SimpleNamespace
 
 from torch import Tensor, nn
 
 Container = dict[object, object] | list[object] | tuple[object, ...] | set[object] | deque[object]
 
 _CONTAINERS = (dict, list, tuple, set, deque)
-_CLOSED = (Tensor, nn.Module, type, ModuleType, FunctionType, MethodType)
+_CLOSED = (Tensor, nn.Module, type, ModuleType)
 """Objects into which nobody looks; each module is looked at by itself."""
+
+_LIBRARIES = sys.stdlib_module_names | {"torch"}
+"""Top packages whose objects, such as loggers, lead to what the whole process shares."""
 
 
 def containers(module: nn.Module, without: frozenset[str] = frozenset()) -> Iterator[tuple[str, Container]]:
@@ -67,8 +71,8 @@ def _flat(pairs: list[tuple[object, object]]) -> Iterator[object]:
 
 
 def _opened(entry: object) -> object:
-    """Return a container as it is, and the attributes of an object that is not torch's."""
+    """Return a container as it is, and the attributes of an object; those of libraries are not the network's own."""
     if isinstance(entry, _CONTAINERS):
         return entry
-    is_closed = isinstance(entry, _CLOSED) or type(entry).__module__.partition(".")[0] == "torch"
-    return None if is_closed else getattr(entry, "__dict__", None)
+    is_closed = isinstance(entry, _CLOSED) or type(entry).__module__.partition(".")[0] in _LIBRARIES
+    return None if is_closed and not isinstance(entry, SimpleNamespace) else getattr(entry, "__dict__", None)

@@ -1,5 +1,6 @@
 """State in lists, dictionaries and objects, and networks left as they were found; figures worked out by hand."""
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -126,3 +127,17 @@ def test_objects_that_hold_each_other() -> None:
     second.rows.append(second.rows)
     network = Net(lambda net, row: net.fc(row), fc=nn.Linear(8, 8), first=first)
     assert figures(trace(network, (8,)))[1] == 16
+
+
+def test_what_the_whole_process_shares_stays_as_it_is() -> None:
+    """A logger leads to all others; one that a network makes when it runs stays known."""
+
+    def forward(net: Net, row: Tensor) -> Tensor:
+        made.append(logging.getLogger(f"memnas_tests.{len(made)}"))
+        return net.fc(row)
+
+    made: list[logging.Logger] = []
+    network = Net(forward, fc=nn.Linear(8, 8), logger=logging.getLogger("memnas_tests"))
+    trace(network, (8,))
+    assert made
+    assert all(logging.getLogger(logger.name) is logger for logger in made)
