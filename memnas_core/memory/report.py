@@ -71,7 +71,7 @@ class PeakStep:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """Memory of a network at batch 1.
+    """Memory of a network.
 
     Attributes:
         parameters: Number of weights, frozen ones included.

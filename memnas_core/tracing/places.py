@@ -51,12 +51,27 @@ def _places(tensor: Tensor) -> tuple[list[tuple[int, int]], int]:
     return [(side, step) for side, step in sides if side > 1], int(tensor.storage_offset())
 
 
-def is_depthwise(args: Sequence[object]) -> bool:
-    """Return whether a convolution, given by its arguments, makes each channel from one channel of its input alone."""
+def is_depthwise(args: Sequence[object], written: Tensor) -> bool:
+    """Return whether a convolution makes each channel from one channel of its input alone, in the same layout.
+
+    In another layout, a channel that is copied over its input's channel would overwrite others.
+
+    Args:
+        args: Arguments of the convolution.
+        written: Its result.
+    """
     image, kernel, groups = args[0], args[1], args[8]
     assert isinstance(image, Tensor), "what is convolved"
     assert isinstance(kernel, Tensor), "its kernel"
-    return groups != 1 and groups == kernel.shape[0] == image.shape[1] and not args[6]  # args[6]: transposed
+    is_one_to_one = groups != 1 and groups == kernel.shape[0] == image.shape[1] and not args[6]  # args[6]: transposed
+    is_whole = elements(image) == storage_elements(image)
+    sides = [dim for dim, side in enumerate(written.shape) if side > 1]
+    return is_one_to_one and is_whole and _slowest_first(image, sides) == _slowest_first(written, sides)
+
+
+def _slowest_first(tensor: Tensor, dimensions: Sequence[int]) -> list[int]:
+    steps = tensor.stride()
+    return sorted(dimensions, key=lambda dimension: -steps[dimension])
 
 
 def _storage(tensor: Tensor) -> int:

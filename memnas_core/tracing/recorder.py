@@ -256,7 +256,8 @@ class _Recorder(TorchDispatchMode):
             return NotImplemented  # a quantized weight, say, which turns the operation into others on plain tensors
         kwargs = kwargs or {}
         try:
-            result = self._carried.carried_out(func, args, kwargs)
+            with torch._C.DisableTorchFunction():  # torch's own size rules ask for the meta device, and must get it
+                result = self._carried.carried_out(func, args, kwargs)
         except Exception:
             self.refused = func, tuple("×".join(map(str, tensor.shape)) for tensor in tensors_in((args, kwargs)))
             raise
@@ -276,11 +277,15 @@ class _Recorder(TorchDispatchMode):
             held: Tensors that the network holds at the end, by their names.
         """
         now = {name: self._key(tensor) for name, tensor in held.items()}
-        return frozenset(
-            name
-            for name, key in self._held.items()
-            if key in self._written or (now.get(name, key) != key and now[name] in self._activations)
-        )
+        replaced = {name: now[name] for name, key in self._held.items() if now.get(name, key) != key}
+        found = {name for name, key in self._held.items() if key in self._written}
+        found |= {name for name, key in replaced.items() if key in self._activations}
+        while True:  # a tensor may have moved to another name, as in a list whose first entry is dropped
+            moving = {self._held[name] for name in found}
+            more = {name for name, key in replaced.items() if key in moving} - found
+            if not more:
+                return frozenset(found)
+            found |= more
 
     def values_of(self, result: object) -> frozenset[int]:
         """Return the numbers of the values that tensors, possibly nested, hold now."""
@@ -324,7 +329,7 @@ class _Recorder(TorchDispatchMode):
             keeps_places=keeps_places(of_activations, first, is_pointwise),
             joins=joins,
             channels=channels,
-            is_depthwise=name == "convolution" and is_depthwise(args),
+            is_depthwise=name == "convolution" and is_depthwise(args, first),
         )
         self.operations.append(operation)
 

@@ -1,17 +1,21 @@
 """Persistent state: tensors that a network holds from one run to the next, and changes as it runs.
 
 A buffer, or a tensor that a module keeps as an attribute, is state if the network writes what it computes from an image
-into it (a cache of keys and values) or puts this in its place (`self.hidden = ...`). State is in memory all the time.
-What is computed from it is an activation. What takes its place is one too, which stays in memory to the end. A counter
-of runs, or a flag, is no state in this sense but a constant.
+into it (a cache of keys and values) or puts this in its place (`self.hidden = ...`). The tensor may also lie in a list,
+a dictionary or an object that is an attribute.
+
+State is in memory all the time. What is computed from it is an activation. What takes its place is one too, which stays
+in memory to the end. A counter of runs, or a flag, is no state in this sense but a constant.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
+
+from memnas_core.tracing.attributes import containers, entries, joined, restorer
 
 _TABLES = frozenset(("_parameters", "_buffers", "_modules"))
 
@@ -29,19 +33,13 @@ class Outcome(NamedTuple):
 
 
 def held_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return a network's buffers, and the tensors that its modules keep as attributes or in lists and dictionaries."""
-    held = dict(module.named_buffers())
+    """Return a network's buffers, and the tensors in the attributes of its modules, by dotted names."""
+    held = dict[str, Tensor]()
     for path, part in module.named_modules():
-        for attribute, value in vars(part).items():
-            if attribute in _TABLES:
-                continue
-            name = f"{path}.{attribute}" if path else attribute
-            entries = {"": value}
-            if isinstance(value, list | tuple):
-                entries = {f".{place}": entry for place, entry in enumerate(value)}
-            elif isinstance(value, dict):
-                entries = {f".{key}": entry for key, entry in value.items()}
-            held |= {name + key: entry for key, entry in entries.items() if _is_plain_tensor(entry)}
+        buffers = part.named_buffers(recurse=False, remove_duplicate=False)
+        held |= {joined(path, name): buffer for name, buffer in buffers}
+    for path, container in containers(module, without=_TABLES):
+        held |= {joined(path, key): entry for key, entry in entries(container) if _is_plain_tensor(entry)}
     return held
 
 
@@ -52,20 +50,15 @@ def held_at_end(module: nn.Module) -> Iterator[dict[str, Tensor]]:
     if isinstance(module, torch.jit.ScriptModule):  # takes no hooks, and can't get new attributes
         yield held
         return
-    before = [(part, vars(part).copy(), dict(part._buffers.items())) for part in module.modules()]
+    restorers = [restorer(container) for _, container in containers(module)]
     handle = module.register_forward_hook(lambda _module, _args, _result: held.update(held_tensors(module)))
     try:
         yield held
     finally:
         handle.remove()
-        for part, attributes, buffers in before:
-            for name in vars(part).keys() - attributes.keys():
-                delattr(part, name)
-            vars(part).update(attributes)
-            for name, buffer in buffers.items():
-                if vars(part).get("_buffers", {}).get(name, buffer) is not buffer:  # a scripted part has no such table
-                    part._buffers[name] = buffer
+        for restore in restorers:
+            restore()
 
 
-def _is_plain_tensor(value: object) -> bool:
+def _is_plain_tensor(value: object) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and not isinstance(value, nn.Parameter)

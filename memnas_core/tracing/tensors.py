@@ -14,6 +14,8 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_map_only
 
+from memnas_core.tracing.layouts import as_on_cpu
+
 META = torch.device("meta")
 
 MAX_MADE_BYTES = 2**26
@@ -106,6 +108,15 @@ def plain_parts(tensor: Tensor) -> Iterator[Tensor]:
         yield from plain_parts(getattr(tensor, name))
 
 
+def storage_of(tensor: Tensor) -> torch.UntypedStorage:
+    """Return the storage in which a tensor lies; for a sparse one, the storage of its values."""
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor._values()
+    elif tensor.layout is not torch.strided:
+        tensor = tensor.values()
+    return tensor.untyped_storage()
+
+
 def storage_elements(tensor: Tensor) -> int:
     """Return the number of elements, as `elements` counts them, in the whole storage in which a tensor lies."""
     return tensor.untyped_storage().nbytes() // tensor.element_size() * (1 + tensor.is_complex())
@@ -134,7 +145,8 @@ class Operations:
 
     A tensor with data is a constant. It keeps its values, and what is computed from such tensors alone has values too.
     In an operation with a tensor without data, a stand-in on the meta device replaces it; tensors that share a storage
-    get stand-ins that share one. A constant into which something without data is written has no values from then on.
+    get stand-ins that share one, and a sparse tensor gets a dense one. A constant into which something without data is
+    written has no values from then on.
     """
 
     def __init__(self, device: torch.device | None) -> None:
@@ -156,9 +168,9 @@ class Operations:
             for tensor in tensors_in(overwritten(func, args, kwargs)):
                 self._save(tensor)
             result = func(*args, **kwargs)
-            given = {id(tensor.untyped_storage()) for tensor in tensors_in((args, kwargs))}
+            given = {id(storage_of(tensor)) for tensor in tensors_in((args, kwargs))}
             for tensor in tensors_in(result):
-                storage = tensor.untyped_storage()
+                storage = storage_of(tensor)
                 if id(storage) not in given:  # otherwise a view
                     self._made[id(storage)] = storage
             return result
@@ -171,7 +183,7 @@ class Operations:
         result = self._on_meta(func, meta_args, meta_kwargs)
         for tensor in tensors_in(overwritten(func, args, kwargs)):
             if not isinstance(tensor, Shadow):
-                storage = tensor.untyped_storage()
+                storage = storage_of(tensor)
                 self._stale[id(storage)] = storage
         if torch.Tag.inplace_view in func.tags:
             self._follow(func, args, kwargs)
@@ -184,7 +196,7 @@ class Operations:
 
     def storage(self, tensor: Tensor) -> torch.UntypedStorage:
         """Return the storage of a tensor; for a stand-in, that of the tensor that it replaces."""
-        storage = tensor.untyped_storage()
+        storage = storage_of(tensor)
         return self._origins.get(id(storage), storage)
 
     def restore(self) -> None:
@@ -198,17 +210,17 @@ class Operations:
         tensors = list(tensors_in((args, kwargs)))
         if not tensors and "device" in kwargs:
             made = tensors_in(func(*args, **{**kwargs, "device": META}))
-            return all(tensor.untyped_storage().nbytes() <= MAX_MADE_BYTES for tensor in made)
+            return all(storage_of(tensor).nbytes() <= MAX_MADE_BYTES for tensor in made)
         return all(self._has_data(tensor) for tensor in tensors)
 
     def _has_data(self, tensor: Tensor) -> bool:
         if isinstance(tensor, Shadow) or tensor.device == META:
             return False
-        return id(tensor.untyped_storage()) not in self._stale
+        return id(storage_of(tensor)) not in self._stale
 
     def _save(self, tensor: Tensor) -> None:
         """Remember what a storage holds before the run changes it, unless the run has made it."""
-        storage = tensor.untyped_storage()
+        storage = storage_of(tensor)
         if id(storage) not in self._made and id(storage) not in self._saved:
             whole = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
             self._saved[id(storage)] = storage, whole, whole.clone()
@@ -244,7 +256,7 @@ class Operations:
             keeps_type = kwargs.get("dtype") in (None, first.dtype)
             if keeps_type and kwargs.get("memory_format") in (None, torch.preserve_format):
                 return _ATEN.alias.default(first)  # the whole network runs on one device, where nothing is moved
-        return func(*args, **kwargs)
+        return as_on_cpu(func, args, func(*args, **kwargs))
 
     def _follow(self, func: OpOverload, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         """Change the strides of shadows, after those of the tensors behind them."""
@@ -259,11 +271,13 @@ class Operations:
     def _stand_in(self, tensor: Tensor) -> Tensor:
         if tensor.device == META:
             return tensor
-        storage = tensor.untyped_storage()
+        storage, is_dense = storage_of(tensor), tensor.layout is torch.strided
         if id(storage) not in self._stand_ins:
-            new = torch.empty(storage.nbytes(), dtype=torch.uint8, device=META).untyped_storage()
+            size = storage.nbytes() if is_dense else tensor.numel() * tensor.element_size()
+            new = torch.empty(size, dtype=torch.uint8, device=META).untyped_storage()
             self._stand_ins[id(storage)] = storage, new  # both are kept alive, so that no id is used twice
             self._origins[id(new)] = storage
         _, stand_in = self._stand_ins[id(storage)]
         empty = torch.empty(0, dtype=tensor.dtype, device=META)
-        return empty.set_(stand_in, tensor.storage_offset(), tensor.shape, tensor.stride())
+        layout = tensor if is_dense else torch.empty(tensor.shape, device=META)
+        return empty.set_(stand_in, layout.storage_offset(), layout.shape, layout.stride())

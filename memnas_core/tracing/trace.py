@@ -1,7 +1,7 @@
 """Tracing: any torch network and an input shape become a plain graph, as an architecture does.
 
-`memnas_core.tracing.recorder` records what the network does at batch 1. What counts as a layer, and what takes
-memory, follows the rules of `memnas_core.space.graph`:
+`memnas_core.tracing.recorder` records what the network does. What counts as a layer, and what takes memory, follows
+the rules of `memnas_core.space.graph`:
 
 - Tensors that share memory are one: views, reshapes, permutes, flatten, slices, dropout at inference. A slice
   keeps the whole tensor in memory.
@@ -100,7 +100,7 @@ class TracedGraph:
         return {layer.name: (layer.inputs, layer.outputs) for layer in self.layers}
 
     def sizes(self, element_bytes: int) -> dict[str, int]:
-        """Return the bytes of every activation at batch 1; an integer takes `element_bytes` like any other element."""
+        """Return the bytes of every activation; an integer takes `element_bytes` like any other element."""
         return {name: tensor.elements * element_bytes for name, tensor in self.tensors.items()}
 
     def roles(self) -> LayerRoles:
@@ -195,6 +195,7 @@ def _fused(recording: Recording, operations: Sequence[Call]) -> list[_OpenLayer]
         overwrites = (
             operation.is_elementwise
             and operation.keeps_places  # a copy into another layout does not
+            and len(operation.writes) == 1
             and readers[source] == 1
             and source in writer  # an input of the network has no writer
             and source not in recording.kept

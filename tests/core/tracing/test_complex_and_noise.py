@@ -11,6 +11,7 @@ from memnas_core.memory.arena_rules import ArenaRules, shared_graph
 from memnas_core.memory.lifetimes import peaks
 from memnas_core.memory.report import memory_report
 from memnas_core.tracing.trace import TracedGraph, trace
+from tests.core.memory.naive_lifetimes import all_orders
 
 RULES = ArenaRules(in_place=True, direct_concats=False, counts_inputs=True, counts_outputs=True)
 
@@ -84,6 +85,7 @@ def test_noise_takes_memory(noise: Callable[[Tensor], Tensor]) -> None:
     assert arena(graph) == 1536
     # In the order of minimum the product is made in place before the mean.
     assert arena(graph, ("scale", made.name, "mul", "mean", "add")) == 192 + 1024
+    assert min(arena(graph, tuple(order)) for order in all_orders(graph.plain())) == 192 + 1024
 
 
 def test_constants_made_on_the_way_take_none() -> None:

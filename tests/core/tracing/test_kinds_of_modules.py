@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from memnas_core.tracing.trace import TracedGraph, trace
-from tests.core.tracing.small_networks import IMAGE_SHAPE, Net, conv
+from tests.core.tracing.small_networks import IMAGE_SHAPE, Net, conv, figures
 
 
 class Swish(nn.Module):
@@ -53,6 +53,22 @@ def test_scripted_modules(whole: bool) -> None:
     graph = trace(network, IMAGE_SHAPE)
     assert operations(graph) == [("convolution",), ("sigmoid",), ("mul",)]
     assert (graph.weights, graph.unread_weights) == (8 * 27 + 8, 0)
+
+
+def test_scripted_layers_are_measured_like_plain_ones() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.before = nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6), nn.GELU())
+            self.cell, self.norm = nn.LSTM(6, 7, batch_first=True), nn.BatchNorm1d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.cell(self.before(x))[0]).softmax(-1)
+
+    graph, plain = trace(scripted(Recurrent()), (4, 5)), trace(Recurrent(), (4, 5))
+    assert operations(graph) == operations(plain)
+    assert figures(graph) == figures(plain)
+    assert graph.weights == plain.weights
 
 
 @pytest.mark.parametrize("training", [False, True])

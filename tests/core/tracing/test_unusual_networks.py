@@ -31,6 +31,12 @@ class TestUnusualNetworks:
         graph = trace(nn.Sequential(conv(3, 4), activation), IMAGE_SHAPE)
         assert len(graph.layers) == 1
 
+    def test_an_element_wise_operation_with_two_results(self) -> None:
+        """Mantissa and exponent, of 4 * 64 each, have memory of their own beside the convolution's."""
+        graph = trace(Net(lambda net, image: torch.frexp(net.conv(image)), conv=conv(3, 4)), IMAGE_SHAPE)
+        assert [layer.operations for layer in graph.layers] == [("convolution",), ("frexp",)]
+        assert figures(graph)[1] == 256 + 2 * 256
+
     def test_several_inputs_and_integers(self) -> None:
         def forward(net: Net, words: Tensor) -> Tensor:
             return net.embed(words)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from memnas_core.errors import InputError
 from memnas_core.tracing.recorder import weightless
 from memnas_core.tracing.trace import trace
-from tests.core.tracing.small_networks import IMAGE_SHAPE, Net, conv
+from tests.core.tracing.small_networks import IMAGE_SHAPE, Net, conv, figures
 
 CPU = torch.device("cpu")
 
@@ -178,18 +178,22 @@ def test_kernels_are_not_fused_by_device() -> None:
     assert torch._C._get_mkldnn_enabled()
 
 
-def test_noise_takes_memory() -> None:
-    """A sample of a Gaussian: mean + noise * deviation, each of 4 * 64 elements, from an image of 192."""
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("made", [torch.Tensor.to_sparse_coo, torch.Tensor.to_sparse_csr, torch.Tensor.to_sparse_csc])
+@pytest.mark.parametrize("as_buffer", [False, True])
+@pytest.mark.parametrize("product", [torch.matmul, torch.sparse.mm])
+def test_sparse_constants(
+    made: Callable[[Tensor], Tensor], as_buffer: bool, product: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    """A graph network: 16 nodes of 8 numbers, of which a layer makes 4, and a matrix of edges."""
 
-    def forward(net: Net, image: Tensor) -> Tensor:
-        mean, deviation = net.mean(image), net.deviation(image)
-        return mean + torch.randn_like(deviation) * deviation
+    def forward(net: Net, nodes: Tensor) -> Tensor:
+        return product(net.edges, net.layer(nodes[0])).relu()
 
-    graph = trace(Net(forward, mean=conv(3, 4), deviation=conv(3, 4)), IMAGE_SHAPE)
-    assert graph.plain() == {
-        "mean": (("image",), ("mean",)),
-        "deviation": (("image",), ("deviation",)),
-        "randn_like": ((), ("randn_like",)),
-        "mul": (("randn_like", "deviation"), ("mul",)),
-        "add": (("mean", "mul"), ("add",)),
-    }
+    network = Net(forward, layer=nn.Linear(8, 4))
+    network.edges = nn.Buffer(made(torch.eye(16))) if as_buffer else made(torch.eye(16))
+    graph = trace(network, (16, 8))
+    # 128 + 64 | 64 + 64
+    assert figures(graph) == (128, 192, 192)
+    assert [layer.operations[1:] for layer in graph.layers] == [(), ("relu",)]
+    assert (graph.weights, graph.state) == (32 + 4, ())
