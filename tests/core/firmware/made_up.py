@@ -1,0 +1,132 @@
+"""Networks in integers with drawn numbers, which need neither torch nor a calibration."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from memnas_core.firmware.host import HostNetwork
+from memnas_core.firmware.quantised import (
+    Factor,
+    Numbers,
+    Quantisation,
+    QuantisedNetwork,
+    SumNumbers,
+    WeightedNumbers,
+    is_depthwise,
+)
+from memnas_core.firmware.source import c_source, interface_of
+from memnas_core.memory.running_order import best_order
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.graph import Graph, lower
+from memnas_core.space.layers import Layer, LayerKind, Shape
+
+
+def made_up(graph: Graph, seed: int) -> QuantisedNetwork:
+    """Return a network whose values spread over int8 and are cut off now and then."""
+    rng = np.random.default_rng(seed)
+    numbers: dict[str, Numbers] = {}
+    for layer in graph.layers:
+        if layer.kind in (LayerKind.CONV, LayerKind.LINEAR):
+            numbers[layer.name] = _weighted(rng, layer)
+        elif layer.kind is LayerKind.SUM:
+            numbers[layer.name] = _sum(rng)
+    return QuantisedNetwork(graph, numbers, Quantisation(0.03, -3), Quantisation(0.125, 7))
+
+
+def made_up_network(architecture: Architecture, shape: Shape, classes: int, seed: int) -> QuantisedNetwork:
+    """Return an architecture's network with drawn numbers, its layers in the best order."""
+    return made_up(best_order(lower(architecture, shape, classes))[0], seed)
+
+
+def tables(channels: int, seed: int = 0) -> np.ndarray:
+    """Return a drawn value for each byte of each channel, int8 of shape (channels, 256)."""
+    return np.random.default_rng(seed).integers(-128, 128, (channels, 256), dtype=np.int8)
+
+
+def pixels(shape: Shape, count: int, seed: int = 0) -> np.ndarray:
+    """Return drawn images, uint8 of shape (count, height, width, channels)."""
+    size = (count, shape.height, shape.width, shape.channels)
+    return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+
+
+def prepared(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return an image after the table, int8 of the same shape."""
+    return np.stack([table[channel][image[:, :, channel]] for channel in range(image.shape[2])], axis=2)
+
+
+def write_c(network: QuantisedNetwork, path: Path, classes: Sequence[str] | None = None) -> Path:
+    """Write a network's source with drawn tables, and return its path."""
+    names = classes or [f"class {number}" for number in range(network.graph.layers[-1].output.channels)]
+    interface = interface_of(network, "sketch", names, ["A network of a test."])
+    path.write_text(c_source(network, interface, tables(network.graph.input_shape.channels)))
+    return path
+
+
+def compiled(network: QuantisedNetwork, folder: Path) -> HostNetwork:
+    """Return a network's C, compiled for this machine."""
+    return HostNetwork.compile(write_c(network, folder / "network.c"))
+
+
+def chain(rng: random.Random) -> Graph:
+    """Return a graph of a few layers with sizes that the search space does not have: odd, narrow, dilated, strided."""
+    shape = image = Shape(rng.choice((1, 2, 3, 5)), rng.randint(1, 9), rng.randint(1, 9))
+    layers: list[Layer] = []
+    for number in range(rng.randint(1, 5)):
+        source = layers[-1].name if layers else "image"
+        layer = _drawn(rng, f"l{number}", source, shape)
+        shape = layer.output
+        layers.append(layer)
+    pool = Layer("pool", LayerKind.GLOBAL_AVERAGE_POOL, (layers[-1].name,), shape.channels, Shape(shape.channels, 1, 1))
+    linear = Layer("classifier", LayerKind.LINEAR, ("pool",), shape.channels, Shape(rng.randint(1, 6), 1, 1))
+    return Graph(image, (*layers, pool, linear), "classifier")
+
+
+def _drawn(rng: random.Random, name: str, source: str, shape: Shape) -> Layer:
+    kind = rng.choice((LayerKind.CONV, LayerKind.CONV, LayerKind.CONV, LayerKind.MAX_POOL, LayerKind.AVERAGE_POOL,
+                       LayerKind.SUBSAMPLE, LayerKind.SUM, LayerKind.CONCAT))  # fmt: skip
+    read = shape.channels
+    if kind is LayerKind.SUM:
+        return Layer(name, kind, (source, source), read, shape)
+    if kind is LayerKind.CONCAT:
+        return Layer(name, kind, (source, source), 2 * read, shape._replace(channels=2 * read))
+    stride = rng.randint(1, 3), rng.randint(1, 3)
+    kernel = (1, 1) if kind is LayerKind.SUBSAMPLE else (rng.choice((1, 3, 5)), rng.choice((1, 3, 7)))
+    dilation = rng.choice((1, 1, 2, 3)) if kind is LayerKind.CONV else 1
+    groups = read if kind is LayerKind.CONV and rng.random() < 0.4 else 1
+    channels = rng.randint(1, 7) if kind is LayerKind.CONV and groups == 1 else read
+    output = Shape(channels, -(-shape.height // stride[0]), -(-shape.width // stride[1]))
+    return Layer(name, kind, (source,), read, output, kernel, stride, dilation, groups)
+
+
+def _weighted(rng: np.random.Generator, layer: Layer) -> WeightedNumbers:
+    channels = layer.output.channels
+    whole = (channels, *layer.kernel, layer.in_channels)
+    shape = (*layer.kernel, channels) if is_depthwise(layer) else whole
+    weights = rng.integers(-127, 128, shape, dtype=np.int8)
+    taps = weights.size // channels
+    spread = 100 * 74 * taps**0.5  # of a sum of products of independent values
+    shifts = np.floor(np.log2(80 / spread)) + rng.integers(0, 3, channels)
+    return WeightedNumbers(
+        weights,
+        rng.integers(-int(spread), int(spread), channels, dtype=np.int32),
+        rng.integers(2**30, 2**31, channels).astype(np.int32),
+        shifts.astype(np.int8),
+        int(rng.integers(-128, 128)),
+        output_zero := int(rng.integers(-128, 128)),
+        output_zero if layer.kind is LayerKind.CONV else -128,
+    )
+
+
+def _sum(rng: np.random.Generator) -> SumNumbers:
+    multiplier = [int(number) for number in rng.integers(2**30, 2**31, 3)]
+    shift = [int(number) for number in rng.integers(-3, 1, 2)]
+    zero = [int(number) for number in rng.integers(-128, 128, 3)]
+    return SumNumbers(
+        (zero[0], zero[1]),
+        (Factor(multiplier[0], shift[0]), Factor(multiplier[1], shift[1])),
+        zero[2],
+        Factor(multiplier[2], -19),
+        zero[2] if rng.random() < 0.5 else -128,
+    )
