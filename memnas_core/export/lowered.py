@@ -96,7 +96,7 @@ def read_lowered(network: DeployedNetwork, lowered: "ExportedProgram") -> Quanti
         elif layer.kind is LayerKind.SUM:
             numbers[layer.name] = reader.sum(layer, node)
         elif layer.kind in (LayerKind.AVERAGE_POOL, LayerKind.MAX_POOL):
-            reader.check_window(layer, node, first=2)
+            reader.check_window(layer, node)
     if (left := next(rest, None)) is not None:
         raise ExportError(f"int8 program: expected nothing after the last layer, found {reader.name(left)}")
     return QuantisedNetwork(
@@ -154,7 +154,7 @@ class _Reader:
         """Return the numbers of a convolution or of the classifier."""
         given = self.arguments(node)
         if layer.kind is LayerKind.CONV:
-            self.check_window(layer, node, first=3)
+            self.check_window(layer, node)
         weights = self._array(given["weights" if layer.kind is LayerKind.LINEAR else "weight"])
         channels, inputs = layer.output.channels, layer.in_channels
         if layer.kind is LayerKind.LINEAR:
@@ -191,8 +191,8 @@ class _Reader:
             _number(given["activation_min"]),
         )
 
-    def check_window(self, layer: Layer, node: Node, first: int) -> None:
-        """Check stride and padding of an operator, and its dilation; `first` is the place of the stride."""
+    def check_window(self, layer: Layer, node: Node) -> None:
+        """Check stride and padding of an operator, and its dilation."""
         given = self.arguments(node)
         dilation = given.get("dilation", [1, 1])
         found = tuple(tuple(_numbers(value)) for value in (given["stride"], given["padding"], dilation))

@@ -24,6 +24,8 @@ class Interface:
         classes: Names of the classes.
         arena_bytes: Static memory of the network.
         scores: What the scores stand for.
+        mean: Mean of each channel, in [0, 1].
+        std: Standard deviation of each channel.
         notes: Lines about the network and its image, for the header.
     """
 
@@ -32,6 +34,8 @@ class Interface:
     classes: tuple[str, ...]
     arena_bytes: int
     scores: Quantisation
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     notes: tuple[str, ...]
 
     @property
@@ -48,6 +52,8 @@ class Interface:
             "classes": self.classes,
             "arena_bytes": self.arena_bytes,
             "scores": self.scores,
+            "mean": self.mean,
+            "std": self.std,
             "notes": self.notes,
         }
         notes = "\n".join(f"   {_in_comment(note)}" for note in self.notes)
@@ -77,7 +83,9 @@ extern const char *const {prefix}_class_names[{macro}_CLASSES];
 uint8_t *{prefix}_image(void);
 
 /* Takes the pixels of one image, bytes in the order height, width, channels; writes a score for each class, and returns
-   the number of the class with the largest. `pixels` may be what {prefix}_image returns, whose content is lost. */
+   the number of the class with the largest. `pixels` may be what {prefix}_image returns, whose content is lost.
+   A table takes each byte to the network's value of (byte / 255 - mean) / std, with the channels'
+   mean {_figures(self.mean)} and std {_figures(self.std)}. */
 int {prefix}_run(const uint8_t *pixels, int8_t *scores);
 
 #ifdef {macro}_TEST
@@ -127,6 +135,8 @@ def read_interface(source: str, name: str) -> Interface:
             tuple(map(str, facts["classes"])),
             int(facts["arena_bytes"]),
             Quantisation(float(facts["scores"][0]), int(facts["scores"][1])),
+            tuple(map(float, facts["mean"])),
+            tuple(map(float, facts["std"])),
             tuple(map(str, facts["notes"])),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -173,6 +183,10 @@ int {prefix}_test(void)
 }}
 #endif
 """
+
+
+def _figures(values: tuple[float, ...]) -> str:
+    return f"({', '.join(f'{value:.9g}' for value in values)})"
 
 
 def _rows(values: np.ndarray) -> str:

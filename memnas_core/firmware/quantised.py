@@ -37,6 +37,15 @@ class Quantisation(NamedTuple):
     scale: float
     zero: int
 
+    def real(self, integers: np.ndarray) -> np.ndarray:
+        """Return what integers stand for, float32 of the same shape."""
+        return (integers.astype(np.float32) - np.float32(self.zero)) * np.float32(self.scale)
+
+    def integers(self, real: np.ndarray) -> np.ndarray:
+        """Return the int8 that stand for what `real` returned, of the same shape."""
+        found: np.ndarray = np.round(real / np.float32(self.scale)) + self.zero
+        return found.astype(np.int8)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightedNumbers:

@@ -16,6 +16,7 @@ from memnas_core.firmware.layout import Layout, Place, lay_out
 from memnas_core.firmware.quantised import (
     LEAST,
     MOST,
+    Quantisation,
     QuantisedNetwork,
     SumNumbers,
     WeightedNumbers,
@@ -56,46 +57,56 @@ def kernel_of(layer: Layer) -> str:
     return _KERNELS[layer.kind]
 
 
-def pixel_tables(network: QuantisedNetwork, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+def pixel_tables(image: Quantisation, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """Return the network's value of each byte of a pixel: int8, shape (channels, 256).
 
     It is the value of (byte / 255 - mean) / std in float32, rounded to the nearest, halves to the even, as torch
     quantises.
 
     Args:
-        network: The network.
+        image: Quantisation of the image.
         mean: Mean of each channel, in [0, 1].
         std: Standard deviation of each channel.
     """
     pixels = np.arange(256, dtype=np.float32) / np.float32(255)
     means, stds = (np.array(values, dtype=np.float32)[:, None] for values in (mean, std))
     normal = (pixels - means) / stds
-    inverse = np.float32(1) / np.float32(network.image.scale)
-    values: np.ndarray = np.clip(np.round(normal * inverse) + network.image.zero, LEAST, MOST)
+    inverse = np.float32(1) / np.float32(image.scale)
+    values: np.ndarray = np.clip(np.round(normal * inverse) + image.zero, LEAST, MOST)
     return values.astype(np.int8)
 
 
-def interface_of(network: QuantisedNetwork, prefix: str, classes: Sequence[str], notes: Sequence[str]) -> Interface:
+def interface_of(
+    network: QuantisedNetwork,
+    prefix: str,
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    notes: Sequence[str],
+) -> Interface:
     """Return the interface of a network's C.
 
     Args:
         network: The network.
         prefix: What names of the C begin with.
         classes: Name of each class.
+        mean: Mean of each channel, in [0, 1].
+        std: Standard deviation of each channel.
         notes: Lines about the network and its image, for the header.
     """
+    graph = network.graph
+    arena = lay_out(graph).bytes
     return Interface(
-        prefix, network.graph.input_shape, tuple(classes), lay_out(network.graph).bytes, network.scores, tuple(notes)
+        prefix, graph.input_shape, tuple(classes), arena, network.scores, tuple(mean), tuple(std), tuple(notes)
     )
 
 
-def c_source(network: QuantisedNetwork, interface: Interface, tables: np.ndarray) -> str:
+def c_source(network: QuantisedNetwork, interface: Interface) -> str:
     """Return the source.
 
     Args:
         network: The network.
         interface: Its interface.
-        tables: What `pixel_tables` returns.
 
     Raises:
         GraphError: The network has a tensor of more than 32,767 rows, columns or channels.
@@ -105,7 +116,7 @@ def c_source(network: QuantisedNetwork, interface: Interface, tables: np.ndarray
     constants = "\n".join(line for layer in network.graph.layers for line in writer.constants(layer))
     calls = "\n".join(f"    {call}" for layer in network.graph.layers for call in writer.calls(layer))
     prefix, image = interface.prefix, layout.places[IMAGE].offset
-    shape = network.graph.input_shape
+    shape, tables = network.graph.input_shape, pixel_tables(network.image, interface.mean, interface.std)
     return f"""{interface.text()}
 {_kernels({kernel_of(layer) for layer in writer.called} | {"prepare"})}
 {_array(f"{prefix}_bytes", "int8_t", tables)}
@@ -260,7 +271,7 @@ def _window(
 
 def _kernels(names: Iterable[str]) -> str:
     wanted = {*names, *(part for name in names for part in _PARTS[name])}
-    parts = [part for part in ("types", "scale", "weighted", *_PARTS) if part in wanted]
+    parts = ["kernel", *(part for part in ("types", "scale", "weighted", *_PARTS) if part in wanted)]
     folder = files("memnas_core.firmware") / "c"
     return "\n".join((folder / f"{part}.c").read_text(encoding="utf-8") for part in parts)
 

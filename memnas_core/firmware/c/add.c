@@ -5,7 +5,7 @@ typedef struct {
     int8_t shifts[2], out_shift;
 } memnas_sum;
 
-static void memnas_add(const memnas_sum *layer, const int8_t *first, const int8_t *second, int8_t *out)
+MEMNAS_KERNEL void memnas_add(const memnas_sum *layer, const int8_t *first, const int8_t *second, int8_t *out)
 {
     for (int32_t pixel = 0; pixel < layer->pixels; pixel++) {
         for (int channel = 0; channel < layer->channels; channel++) {

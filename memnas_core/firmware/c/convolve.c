@@ -1,5 +1,5 @@
 /* A convolution; weights have the order output channel, height, width, input channel. */
-static void memnas_convolve(const memnas_weighted *layer, const int8_t *in, int8_t *restrict out)
+MEMNAS_KERNEL void memnas_convolve(const memnas_weighted *layer, const int8_t *in, int8_t *restrict out)
 {
     const memnas_window *const w = &layer->window;
     const int channels = w->in_channels, kernel_width = w->kernel_width, zero = layer->in_zero;

@@ -1,5 +1,5 @@
 /* A convolution of each channel by itself; weights have the order height, width, channel. */
-static void memnas_convolve_depthwise(const memnas_weighted *layer, const int8_t *in, int8_t *restrict out)
+MEMNAS_KERNEL void memnas_convolve_depthwise(const memnas_weighted *layer, const int8_t *in, int8_t *restrict out)
 {
     const memnas_window *const w = &layer->window;
     const int channels = w->in_channels, kernel_width = w->kernel_width, zero = layer->in_zero;

@@ -1,5 +1,5 @@
 /* The largest value under a window, for each channel; what lies outside the image does not count. */
-static void memnas_max_pool(const memnas_window *w, const int8_t *in, int8_t *restrict out)
+MEMNAS_KERNEL void memnas_max_pool(const memnas_window *w, const int8_t *in, int8_t *restrict out)
 {
     for (int y = 0; y < w->out_height; y++) {
         const int top = y * w->stride_y - w->pad_y;

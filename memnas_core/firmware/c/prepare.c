@@ -1,5 +1,5 @@
 /* Pixels as cameras give them to the network's own values, by a table for each channel; `out` may be `pixels`. */
-static void memnas_prepare(const int8_t *tables, int32_t count, int channels, const uint8_t *pixels, int8_t *out)
+MEMNAS_KERNEL void memnas_prepare(const int8_t *tables, int32_t count, int channels, const uint8_t *pixels, int8_t *out)
 {
     for (int32_t pixel = 0; pixel < count; pixel++) {
         for (int channel = 0; channel < channels; channel++) {
@@ -8,7 +8,7 @@ static void memnas_prepare(const int8_t *tables, int32_t count, int channels, co
     }
 }
 
-static int memnas_largest(const int8_t *scores, int count)
+MEMNAS_KERNEL int memnas_largest(const int8_t *scores, int count)
 {
     int largest = 0;
     for (int i = 1; i < count; i++) {

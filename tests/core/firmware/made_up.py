@@ -16,7 +16,7 @@ from memnas_core.firmware.quantised import (
     WeightedNumbers,
     is_depthwise,
 )
-from memnas_core.firmware.source import c_source, interface_of
+from memnas_core.firmware.source import c_source, interface_of, pixel_tables
 from memnas_core.memory.running_order import best_order
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.graph import Graph, lower
@@ -32,7 +32,7 @@ def made_up(graph: Graph, seed: int) -> QuantisedNetwork:
             numbers[layer.name] = _weighted(rng, layer)
         elif layer.kind is LayerKind.SUM:
             numbers[layer.name] = _sum(rng)
-    return QuantisedNetwork(graph, numbers, Quantisation(0.03, -3), Quantisation(0.125, 7))
+    return QuantisedNetwork(graph, numbers, Quantisation(0.01, -3), Quantisation(0.125, 7))
 
 
 def made_up_network(architecture: Architecture, shape: Shape, classes: int, seed: int) -> QuantisedNetwork:
@@ -40,9 +40,15 @@ def made_up_network(architecture: Architecture, shape: Shape, classes: int, seed
     return made_up(best_order(lower(architecture, shape, classes))[0], seed)
 
 
-def tables(channels: int, seed: int = 0) -> np.ndarray:
-    """Return a drawn value for each byte of each channel, int8 of shape (channels, 256)."""
-    return np.random.default_rng(seed).integers(-128, 128, (channels, 256), dtype=np.int8)
+def means(channels: int) -> tuple[float, ...]:
+    """Return a mean for each channel; three times that is its standard deviation."""
+    return tuple(0.1 * (channel + 1) for channel in range(channels))
+
+
+def tables(network: QuantisedNetwork) -> np.ndarray:
+    """Return the value of each byte of each channel, int8 of shape (channels, 256)."""
+    mean = means(network.graph.input_shape.channels)
+    return pixel_tables(network.image, mean, [3 * value for value in mean])
 
 
 def pixels(shape: Shape, count: int, seed: int = 0) -> np.ndarray:
@@ -59,8 +65,9 @@ def prepared(image: np.ndarray, table: np.ndarray) -> np.ndarray:
 def write_c(network: QuantisedNetwork, path: Path, classes: Sequence[str] | None = None) -> Path:
     """Write a network's source with drawn tables, and return its path."""
     names = classes or [f"class {number}" for number in range(network.graph.layers[-1].output.channels)]
-    interface = interface_of(network, "sketch", names, ["A network of a test."])
-    path.write_text(c_source(network, interface, tables(network.graph.input_shape.channels)))
+    mean = means(network.graph.input_shape.channels)
+    interface = interface_of(network, "sketch", names, mean, [3 * value for value in mean], ["A network of a test."])
+    path.write_text(c_source(network, interface))
     return path
 
 

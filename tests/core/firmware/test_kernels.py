@@ -66,7 +66,7 @@ def test_values_are_cut_off_at_a_byte(scale: ctypes.CDLL) -> None:
 def test_layers_of_any_size(seed: int, tmp_path: Path) -> None:
     """Odd and narrow images, windows larger than them, strides that do not divide them, one to ten channels."""
     network = made_up(chain(random.Random(seed)), seed)
-    images, table = pixels(network.graph.input_shape, 3, seed), tables(network.graph.input_shape.channels)
+    images, table = pixels(network.graph.input_shape, 3, seed), tables(network)
     expected = [reference.run(network, prepared(image, table)) for image in images]
     np.testing.assert_array_equal(compiled(network, tmp_path).run(images), expected)
 
@@ -86,7 +86,7 @@ def test_networks_of_the_space(tmp_path: Path) -> None:
     for seed, architecture in enumerate((EVERY_LAYER, *walks)):
         shape = Shape(1 + seed % 3, 8, 8)
         network = made_up_network(architecture, shape, 4, seed)
-        images, table = pixels(shape, 2, seed), tables(shape.channels)
+        images, table = pixels(shape, 2, seed), tables(network)
         expected = np.array([reference.run(network, prepared(image, table)) for image in images])
         np.testing.assert_array_equal(compiled(network, tmp_path).run(images), expected)
         different.update(map(bytes, expected))
