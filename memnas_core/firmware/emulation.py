@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from memnas_core.firmware.boards import BOARDS, STACK_BYTES, Board
-from memnas_core.firmware.interface import Interface, read_interface
+from memnas_core.firmware.interface import Interface, read_interface, read_source
 from memnas_core.firmware.tools import ARM_COMPILER, ARM_SIZE, EMULATOR, FirmwareError, run_tool
 
 OPTIONS = (
@@ -62,10 +62,10 @@ def emulate(source: Path, core: str, pixels: np.ndarray) -> Firmware:
         pixels: uint8, shape (n, height, width, channels), n > 0.
 
     Raises:
-        InputError: The file is not a source that memnas wrote.
+        InputError: The file cannot be read, or is not a source that memnas wrote.
         FirmwareError: It was not compiled, is too large for the board, or did not end as it should.
     """
-    text = source.read_text(encoding="utf-8")
+    text = read_source(source)
     interface, board = read_interface(text, str(source)), BOARDS[core]
     with TemporaryDirectory(prefix="memnas-c-") as name:
         folder = Path(name)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from memnas_core.firmware.interface import TEST_IMAGES, Interface, read_interface
+from memnas_core.firmware.interface import TEST_IMAGES, Interface, read_interface, read_source
 from memnas_core.firmware.tools import HOST_COMPILER, run_tool
 
 OPTIONS = ("-std=c99", "-O2", "-Wall", "-Wextra")
@@ -47,10 +47,10 @@ class HostNetwork:
             source: File of the source.
 
         Raises:
-            InputError: It is not one that memnas wrote.
+            InputError: It cannot be read, or is not one that memnas wrote.
             FirmwareError: The compiler refuses it.
         """
-        text = source.read_text(encoding="utf-8")
+        text = read_source(source)
         interface = read_interface(text, str(source))
         has_test = f"#ifdef {interface.macro}_TEST\nconst " in text
         with TemporaryDirectory(prefix="memnas-c-") as folder:

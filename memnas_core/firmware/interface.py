@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from memnas_core.firmware.quantised import Quantisation
 from memnas_core.space.layers import Shape
 
 _FACTS = "/* memnas "
+_NO_SOURCE = "expected a source of memnas export --format c, found another file"
 _END = "/* end of the header */\n"
 
 
@@ -114,6 +116,20 @@ def header_of(source: str) -> str:
     return source[: source.index(_END)]
 
 
+def read_source(path: Path) -> str:
+    """Return the text of a source.
+
+    Raises:
+        InputError: The file cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: expected a file to read, found {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: {_NO_SOURCE}") from error
+
+
 def read_interface(source: str, name: str) -> Interface:
     """Return the interface of a source.
 
@@ -140,7 +156,7 @@ def read_interface(source: str, name: str) -> Interface:
             tuple(map(str, facts["notes"])),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{name}: expected a source of memnas export --format c, found another file") from error
+        raise InputError(f"{name}: {_NO_SOURCE}") from error
 
 
 def prefix_of(name: str) -> str:
