@@ -79,6 +79,7 @@ def export_network(
     from memnas_core.export.vectors import make_vectors
     from memnas_core.files.writing import replacing, storage_errors
     from memnas_core.objective.budget import budget_of
+    from memnas_core.settings.devices import devices
     from memnas_core.training.deployed import deploy
     from memnas_core.training.worker import load_network
 
@@ -124,7 +125,13 @@ def export_network(
     )
     for line in firmware_table(firmware):
         click.echo(f"  {line}")
-    check = compare_with_budget(budget_of(trained.settings.objective), len(content), activations.bytes)
+    objective = trained.settings.objective
+    core = None if objective.device is None else devices()[objective.device].core
+    needs = wanted.on_device(deployed.graph, len(contents[0]), core)
+    if needs.stack:
+        click.echo(f"  predicted {needs.stored_as}: {needs.stored:,} bytes, stack: {needs.stack:,} bytes")
+    memory = None if activations.bytes is None else activations.bytes + needs.stack
+    check = compare_with_budget(budget_of(objective), needs.stored, memory, needs.stored_as)
     say(f"  budget of search {trained.search}: {check}")
     if check.beyond:
         raise ExportError(

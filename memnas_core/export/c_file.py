@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memnas_core.export.file_format import FileFormat, OpenedFile
+from memnas_core.export.file_format import DeviceBytes, FileFormat, OpenedFile
 from memnas_core.export.vectors import Vectors
+from memnas_core.firmware.boards import BOARDS
+from memnas_core.firmware.cost import predicted_cost
 from memnas_core.firmware.host import HostNetwork
 from memnas_core.firmware.interface import header_of, prefix_of, read_interface, with_test
 from memnas_core.firmware.layout import lay_out
@@ -84,6 +86,12 @@ class CFormat(FileFormat):
     def predicted_bytes(self, graph: Graph, int8: bool) -> int | None:
         """Return the arena, which is all static memory of the network."""
         return lay_out(graph).bytes if int8 else None
+
+    def on_device(self, graph: Graph, file_bytes: int, core: str | None) -> DeviceBytes:  # noqa: ARG002
+        """Return flash and stack of the whole firmware, on a core that is not known the most on any."""
+        cores = (core,) if core is not None and core in BOARDS else tuple(BOARDS)
+        costs = [predicted_cost(graph, name) for name in cores]
+        return DeviceBytes("flash", max(cost.flash_bytes for cost in costs), max(cost.stack_bytes for cost in costs))
 
     def prediction_words(self, int8: bool) -> str:  # noqa: ARG002
         """Return in words what is predicted."""

@@ -42,6 +42,20 @@ class AllocatorNeeds(NamedTuple):
     temporary: int
 
 
+class DeviceBytes(NamedTuple):
+    """What a device needs for a file beside activations.
+
+    Attributes:
+        stored_as: What it stores, in a word.
+        stored: Bytes of that.
+        stack: Stack, in bytes; 0 where it is not known.
+    """
+
+    stored_as: str
+    stored: int
+    stack: int
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What the caller of a file has to bring, as far as the file says it.
@@ -169,6 +183,16 @@ class FileFormat(ABC):
             int8: Whether the file is quantised.
         """
         return None
+
+    def on_device(self, graph: "Graph", file_bytes: int, core: str | None) -> DeviceBytes:  # noqa: ARG002
+        """Return what a device needs for a file, as far as it follows from the file.
+
+        Args:
+            graph: The network in running order.
+            file_bytes: Size of the file.
+            core: Core of the device; None: it is not known.
+        """
+        return DeviceBytes("file", file_bytes, 0)
 
     def prediction_words(self, int8: bool) -> str:  # noqa: ARG002
         """Return in words what `predicted_bytes` predicts."""

@@ -13,6 +13,9 @@ from memnas_core.space.layers import Shape
 
 _FACTS = "/* memnas "
 _NO_SOURCE = "expected a source of memnas export --format c, found another file"
+_STAR = "\\u002a"
+"""A star in JSON, where it can neither begin nor end a comment."""
+
 _END = "/* end of the header */\n"
 
 
@@ -59,7 +62,7 @@ class Interface:
             "notes": self.notes,
         }
         notes = "\n".join(f"   {_in_comment(note)}" for note in self.notes)
-        return f"""{_FACTS}{_in_comment(json.dumps(facts))} */
+        return f"""{_FACTS}{json.dumps(facts).replace("*", _STAR)} */
 #ifndef {macro}_H
 #define {macro}_H
 
@@ -218,4 +221,4 @@ def _identifier(prefix: object) -> str:
 
 def _in_comment(text: str) -> str:
     """Return text that neither ends a comment nor leaves ASCII."""
-    return text.replace("*/", "*\\/").replace("/*", "\\/*").encode("ascii", "backslashreplace").decode()
+    return text.replace("*/", "* /").replace("/*", "/ *").encode("ascii", "backslashreplace").decode()

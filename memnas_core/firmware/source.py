@@ -10,9 +10,18 @@ from importlib.resources import files
 
 import numpy as np
 
-from memnas_core.errors import GraphError
+from memnas_core.firmware.calls import (
+    ADD,
+    AVERAGE_POOL,
+    CONVOLVE,
+    COPY,
+    DEPTHWISE,
+    MAX_POOL,
+    Call,
+    calls,
+)
 from memnas_core.firmware.interface import Interface
-from memnas_core.firmware.layout import Layout, Place, lay_out
+from memnas_core.firmware.layout import lay_out
 from memnas_core.firmware.quantised import (
     LEAST,
     MOST,
@@ -20,41 +29,21 @@ from memnas_core.firmware.quantised import (
     QuantisedNetwork,
     SumNumbers,
     WeightedNumbers,
-    is_depthwise,
-    padding,
 )
 from memnas_core.space.graph import IMAGE
-from memnas_core.space.layers import Layer, LayerKind, Shape
-
-_KERNELS = {
-    LayerKind.AVERAGE_POOL: "average_pool",
-    LayerKind.GLOBAL_AVERAGE_POOL: "average_pool",
-    LayerKind.MAX_POOL: "max_pool",
-    LayerKind.SUBSAMPLE: "copy",
-    LayerKind.CONCAT: "copy",
-    LayerKind.SUM: "add",
-    LayerKind.LINEAR: "convolve",
-}
 
 _PARTS = {
-    "convolve": ("types", "scale", "weighted"),
-    "convolve_depthwise": ("types", "scale", "weighted"),
-    "average_pool": ("types",),
-    "max_pool": ("types",),
-    "add": ("scale",),
-    "copy": ("types",),
+    CONVOLVE: ("types", "scale", "weighted"),
+    DEPTHWISE: ("types", "scale", "weighted"),
+    AVERAGE_POOL: ("types",),
+    MAX_POOL: ("types",),
+    ADD: ("scale",),
+    COPY: ("types",),
     "prepare": (),
 }
 """Kernel -> the other files of `c/` that it needs, and all kernels in the order in which they are written."""
 
 _WIDTH = 116
-
-
-def kernel_of(layer: Layer) -> str:
-    """Return the name of the kernel that computes a layer, which is a file in `c/`."""
-    if layer.kind is LayerKind.CONV:
-        return "convolve_depthwise" if is_depthwise(layer) else "convolve"
-    return _KERNELS[layer.kind]
 
 
 def pixel_tables(image: Quantisation, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
@@ -112,13 +101,13 @@ def c_source(network: QuantisedNetwork, interface: Interface) -> str:
         GraphError: The network has a tensor of more than 32,767 rows, columns or channels.
     """
     layout = lay_out(network.graph)
-    writer = _Writer(network, layout)
-    constants = "\n".join(line for layer in network.graph.layers for line in writer.constants(layer))
-    calls = "\n".join(f"    {call}" for layer in network.graph.layers for call in writer.calls(layer))
+    made = calls(network.graph, layout)
+    constants = "\n".join(line for call in made for line in _constants(network, call))
+    statements = "\n".join(f"    {_statement(call)}" for call in made)
     prefix, image = interface.prefix, layout.places[IMAGE].offset
     shape, tables = network.graph.input_shape, pixel_tables(network.image, interface.mean, interface.std)
     return f"""{interface.text()}
-{_kernels({kernel_of(layer) for layer in writer.called} | {"prepare"})}
+{_kernels({call.kernel for call in made} | {"prepare"})}
 {_array(f"{prefix}_bytes", "int8_t", tables)}
 {constants}
 
@@ -141,131 +130,56 @@ int {prefix}_run(const uint8_t *pixels, int8_t *scores)
 {{
     int8_t *const arena = {prefix}_arena.bytes;
     memnas_prepare({prefix}_bytes, {shape.height * shape.width}, {shape.channels}, pixels, arena + {image});
-{calls}
+{statements}
     return memnas_largest(scores, {interface.macro}_CLASSES);
 }}
 """
 
 
-class _Writer:
-    """Constants and calls of the layers of a network.
-
-    Attributes:
-        called: Layers that call a kernel; a concatenation whose inputs all lie in their places calls none.
-    """
-
-    def __init__(self, network: QuantisedNetwork, layout: Layout) -> None:
-        self._network = network
-        self._shapes = network.graph.shapes()
-        scores = Place(0, network.graph.layers[-1].output.channels)
-        self._places = {**layout.places, network.graph.output: scores}
-        self._copies = {layer.name: list(self._copied(layer)) for layer in network.graph.layers}
-        self.called = [layer for layer in network.graph.layers if self._copies[layer.name] or not _is_concat(layer)]
-
-    def constants(self, layer: Layer) -> Iterator[str]:
-        """Yield the definitions of a layer's constants."""
-        name = layer.name
-        if _is_concat(layer):
-            for number, source, place in self._copies[name]:
-                shape = self._shapes[source]
-                window = _window(shape, self._places[source], shape, place)
-                yield f"static const memnas_window {name}_{number} = {window};"
-        elif layer.kind in (LayerKind.CONV, LayerKind.LINEAR):
-            yield from self._weighted(layer, self._network.weighted(layer))
-        elif layer.kind is LayerKind.SUM:
-            yield self._sum(layer, self._network.sum(layer))
-        else:
-            yield f"static const memnas_window {name} = {self._window(layer)};"
-
-    def calls(self, layer: Layer) -> Iterator[str]:
-        """Yield the calls that compute a layer."""
-        name, shape = layer.name, layer.output
-        remark = f"/* {name}: {shape.height}x{shape.width}x{shape.channels} */"
-        if _is_concat(layer):
-            if not self._copies[name]:
-                yield f"/* {name}: {shape.height}x{shape.width}x{shape.channels}, its inputs are written into it */"
-            for number, source, place in self._copies[name]:
-                yield f"memnas_copy(&{name}_{number}, {self._at(source)}, arena + {place.offset}); {remark}"
-            return
-        inputs = ", ".join(self._at(source) for source in layer.inputs)
-        yield f"memnas_{kernel_of(layer)}(&{name}, {inputs}, {self._at(name)}); {remark}"
-
-    def _at(self, tensor: str) -> str:
-        return "scores" if tensor == self._network.graph.output else f"arena + {self._places[tensor].offset}"
-
-    def _copied(self, layer: Layer) -> Iterator[tuple[int, str, Place]]:
-        """Yield number, name and destination of each input of a concatenation that does not lie there already."""
-        if not _is_concat(layer):
-            return
-        whole = self._places[layer.name]
-        first = 0
-        for number, source in enumerate(layer.inputs):
-            destination = Place(whole.offset + first, whole.step)
-            if self._places[source] != destination:
-                yield number, source, destination
-            first += self._shapes[source].channels
-
-    def _window(self, layer: Layer) -> str:
-        (source,) = layer.inputs
-        shape = self._shapes[source]
-        kernel = (shape.height, shape.width) if layer.kind is LayerKind.GLOBAL_AVERAGE_POOL else layer.kernel
-        return _window(
-            shape,
-            self._places[source],
-            layer.output,
-            self._places[layer.name],
-            kernel,
-            layer.stride,
-            padding(layer),
-            layer.dilation,
-        )
-
-    def _weighted(self, layer: Layer, numbers: WeightedNumbers) -> Iterator[str]:
-        name = layer.name
-        yield _array(f"{name}_weights", "int8_t", numbers.weights)
-        yield _array(f"{name}_biases", "int32_t", numbers.biases)
-        yield _array(f"{name}_multipliers", "int32_t", numbers.multipliers)
-        yield _array(f"{name}_shifts", "int8_t", numbers.shifts)
-        yield (
-            f"static const memnas_weighted {name} = {{\n    {self._window(layer)},\n"
-            f"    {numbers.input_zero}, {numbers.output_zero}, {numbers.least},\n"
-            f"    {name}_weights, {name}_shifts, {name}_biases, {name}_multipliers,\n}};"
-        )
-
-    def _sum(self, layer: Layer, numbers: SumNumbers) -> str:
-        first, second = (self._places[source].step for source in layer.inputs)
-        one, other, out = *numbers.factors, numbers.output_factor
-        shape = layer.output
-        return (
-            f"static const memnas_sum {layer.name} = {{\n"
-            f"    {shape.height * shape.width}, {{{one.multiplier}, {other.multiplier}}}, {out.multiplier},\n"
-            f"    {shape.channels}, {{{first}, {second}}}, {self._places[layer.name].step}, "
-            f"{{{numbers.zeros[0]}, {numbers.zeros[1]}}}, {numbers.output_zero}, {numbers.least},\n"
-            f"    {{{one.shift}, {other.shift}}}, {out.shift},\n}};"
-        )
+def _constants(network: QuantisedNetwork, call: Call) -> Iterator[str]:
+    """Yield the definitions of a call's constants."""
+    if call.kernel in (CONVOLVE, DEPTHWISE):
+        yield from _weighted(call, network.weighted(call.layer))
+    elif call.kernel == ADD:
+        yield _sum(call, network.sum(call.layer))
+    else:
+        yield f"static const memnas_window {call.name} = {_braces(call.window)};"
 
 
-def _is_concat(layer: Layer) -> bool:
-    return layer.kind is LayerKind.CONCAT
-
-
-def _window(
-    read: Shape,
-    place: Place,
-    written: Shape,
-    written_place: Place,
-    kernel: tuple[int, int] = (1, 1),
-    stride: tuple[int, int] = (1, 1),
-    pad: tuple[int, int] = (0, 0),
-    dilation: int = 1,
-) -> str:
-    values = (
-        *(read.height, read.width, read.channels, place.step),
-        *(written.height, written.width, written.channels, written_place.step),
-        *(*kernel, *stride, *pad, dilation),
+def _weighted(call: Call, numbers: WeightedNumbers) -> Iterator[str]:
+    name = call.name
+    yield _array(f"{name}_weights", "int8_t", numbers.weights)
+    yield _array(f"{name}_biases", "int32_t", numbers.biases)
+    yield _array(f"{name}_multipliers", "int32_t", numbers.multipliers)
+    yield _array(f"{name}_shifts", "int8_t", numbers.shifts)
+    yield (
+        f"static const memnas_weighted {name} = {{\n    {_braces(call.window)},\n"
+        f"    {numbers.input_zero}, {numbers.output_zero}, {numbers.least},\n"
+        f"    {name}_weights, {name}_shifts, {name}_biases, {name}_multipliers,\n}};"
     )
-    if max(values) >= 2**15:
-        raise GraphError(f"C source: expected sizes of tensors up to {2**15 - 1:,}, found {max(values):,}")
+
+
+def _sum(call: Call, numbers: SumNumbers) -> str:
+    (one, other), out, window = numbers.factors, numbers.output_factor, call.window
+    steps, multipliers = [place.step for place in call.inputs], (one.multiplier, other.multiplier)
+    return (
+        f"static const memnas_sum {call.name} = {{\n"
+        f"    {window.out_height * window.out_width}, {_braces(multipliers)}, {out.multiplier},\n"
+        f"    {window.out_channels}, {_braces(steps)}, {window.out_step}, {_braces(numbers.zeros)}, "
+        f"{numbers.output_zero}, {numbers.least},\n"
+        f"    {_braces((one.shift, other.shift))}, {out.shift},\n}};"
+    )
+
+
+def _statement(call: Call) -> str:
+    inputs = ", ".join(f"arena + {place.offset}" for place in call.inputs)
+    output = "scores" if call.output is None else f"arena + {call.output.offset}"
+    shape = call.layer.output
+    remark = f"/* {call.layer.name}: {shape.height}x{shape.width}x{shape.channels} */"
+    return f"memnas_{call.kernel}(&{call.name}, {inputs}, {output}); {remark}"
+
+
+def _braces(values: Iterable[int]) -> str:
     return f"{{{', '.join(map(str, values))}}}"
 
 

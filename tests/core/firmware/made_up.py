@@ -7,15 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from memnas_core.firmware.host import HostNetwork
-from memnas_core.firmware.quantised import (
-    Factor,
-    Numbers,
-    Quantisation,
-    QuantisedNetwork,
-    SumNumbers,
-    WeightedNumbers,
-    is_depthwise,
-)
+from memnas_core.firmware.invented import invented
+from memnas_core.firmware.quantised import QuantisedNetwork
 from memnas_core.firmware.source import c_source, interface_of, pixel_tables
 from memnas_core.memory.running_order import best_order
 from memnas_core.space.architecture import Architecture
@@ -23,32 +16,25 @@ from memnas_core.space.graph import Graph, lower
 from memnas_core.space.layers import Layer, LayerKind, Shape
 
 
-def made_up(graph: Graph, seed: int) -> QuantisedNetwork:
-    """Return a network whose values spread over int8 and are cut off now and then."""
-    rng = np.random.default_rng(seed)
-    numbers: dict[str, Numbers] = {}
-    for layer in graph.layers:
-        if layer.kind in (LayerKind.CONV, LayerKind.LINEAR):
-            numbers[layer.name] = _weighted(rng, layer)
-        elif layer.kind is LayerKind.SUM:
-            numbers[layer.name] = _sum(rng)
-    return QuantisedNetwork(graph, numbers, Quantisation(0.01, -3), Quantisation(0.125, 7))
-
-
 def made_up_network(architecture: Architecture, shape: Shape, classes: int, seed: int) -> QuantisedNetwork:
     """Return an architecture's network with drawn numbers, its layers in the best order."""
-    return made_up(best_order(lower(architecture, shape, classes))[0], seed)
+    return invented(best_order(lower(architecture, shape, classes))[0], seed)
 
 
 def means(channels: int) -> tuple[float, ...]:
-    """Return a mean for each channel; three times that is its standard deviation."""
-    return tuple(0.1 * (channel + 1) for channel in range(channels))
+    """Return a mean for each channel."""
+    return tuple(0.4 + 0.05 * channel for channel in range(channels))
+
+
+def stds(channels: int) -> tuple[float, ...]:
+    """Return a standard deviation for each channel."""
+    return tuple(0.25 + 0.01 * channel for channel in range(channels))
 
 
 def tables(network: QuantisedNetwork) -> np.ndarray:
     """Return the value of each byte of each channel, int8 of shape (channels, 256)."""
-    mean = means(network.graph.input_shape.channels)
-    return pixel_tables(network.image, mean, [3 * value for value in mean])
+    channels = network.graph.input_shape.channels
+    return pixel_tables(network.image, means(channels), stds(channels))
 
 
 def pixels(shape: Shape, count: int, seed: int = 0) -> np.ndarray:
@@ -65,8 +51,8 @@ def prepared(image: np.ndarray, table: np.ndarray) -> np.ndarray:
 def write_c(network: QuantisedNetwork, path: Path, classes: Sequence[str] | None = None) -> Path:
     """Write a network's source with drawn tables, and return its path."""
     names = classes or [f"class {number}" for number in range(network.graph.layers[-1].output.channels)]
-    mean = means(network.graph.input_shape.channels)
-    interface = interface_of(network, "sketch", names, mean, [3 * value for value in mean], ["A network of a test."])
+    channels = network.graph.input_shape.channels
+    interface = interface_of(network, "sketch", names, means(channels), stds(channels), ["A network of a test."])
     path.write_text(c_source(network, interface))
     return path
 
@@ -105,35 +91,3 @@ def _drawn(rng: random.Random, name: str, source: str, shape: Shape) -> Layer:
     channels = rng.randint(1, 7) if kind is LayerKind.CONV and groups == 1 else read
     output = Shape(channels, -(-shape.height // stride[0]), -(-shape.width // stride[1]))
     return Layer(name, kind, (source,), read, output, kernel, stride, dilation, groups)
-
-
-def _weighted(rng: np.random.Generator, layer: Layer) -> WeightedNumbers:
-    channels = layer.output.channels
-    whole = (channels, *layer.kernel, layer.in_channels)
-    shape = (*layer.kernel, channels) if is_depthwise(layer) else whole
-    weights = rng.integers(-127, 128, shape, dtype=np.int8)
-    taps = weights.size // channels
-    spread = 100 * 74 * taps**0.5  # of a sum of products of independent values
-    shifts = np.floor(np.log2(80 / spread)) + rng.integers(0, 3, channels)
-    return WeightedNumbers(
-        weights,
-        rng.integers(-int(spread), int(spread), channels, dtype=np.int32),
-        rng.integers(2**30, 2**31, channels).astype(np.int32),
-        shifts.astype(np.int8),
-        int(rng.integers(-128, 128)),
-        output_zero := int(rng.integers(-128, 128)),
-        output_zero if layer.kind is LayerKind.CONV else -128,
-    )
-
-
-def _sum(rng: np.random.Generator) -> SumNumbers:
-    multiplier = [int(number) for number in rng.integers(2**30, 2**31, 3)]
-    shift = [int(number) for number in rng.integers(-3, 1, 2)]
-    zero = [int(number) for number in rng.integers(-128, 128, 3)]
-    return SumNumbers(
-        (zero[0], zero[1]),
-        (Factor(multiplier[0], shift[0]), Factor(multiplier[1], shift[1])),
-        zero[2],
-        Factor(multiplier[2], -19),
-        zero[2] if rng.random() < 0.5 else -128,
-    )

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from memnas_core.firmware.invented import invented
 from memnas_core.space.layers import LayerKind, Shape
 from tests.core.export.conftest import EVERY_LAYER
 from tests.core.firmware import reference
-from tests.core.firmware.made_up import chain, compiled, made_up, made_up_network, pixels, prepared, tables
+from tests.core.firmware.made_up import chain, compiled, made_up_network, pixels, prepared, tables
 from tests.core.random_architectures import random_walks
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -65,7 +66,7 @@ def test_values_are_cut_off_at_a_byte(scale: ctypes.CDLL) -> None:
 @pytest.mark.parametrize("seed", range(24))
 def test_layers_of_any_size(seed: int, tmp_path: Path) -> None:
     """Odd and narrow images, windows larger than them, strides that do not divide them, one to ten channels."""
-    network = made_up(chain(random.Random(seed)), seed)
+    network = invented(chain(random.Random(seed)), seed)
     images, table = pixels(network.graph.input_shape, 3, seed), tables(network)
     expected = [reference.run(network, prepared(image, table)) for image in images]
     np.testing.assert_array_equal(compiled(network, tmp_path).run(images), expected)
