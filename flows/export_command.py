@@ -131,7 +131,8 @@ def export_network(
     if needs.stack:
         click.echo(f"  predicted {needs.stored_as}: {needs.stored:,} bytes, stack: {needs.stack:,} bytes")
     memory = None if activations.bytes is None else activations.bytes + needs.stack
-    check = compare_with_budget(budget_of(objective), needs.stored, memory, needs.stored_as)
+    kept = "activations and stack" if needs.stack else "activations"
+    check = compare_with_budget(budget_of(objective), needs.stored, memory, needs.stored_as, kept)
     say(f"  budget of search {trained.search}: {check}")
     if check.beyond:
         raise ExportError(

@@ -160,7 +160,9 @@ def _add_sizes(
         if kernel in used:
             own[kernel] += symbols.get(function, 0)
     samples.sizes.update({kernel: -(-size // 4) * 4 for kernel, size in own.items()})
-    samples.rest.append((len(made), sizes[".text"] - constants - sum(samples.sizes[kernel] for kernel in used)))
+    samples.rest.append(
+        (len(made), sizes[".vectors"] + sizes[".text"] - constants - sum(samples.sizes[kernel] for kernel in used))
+    )
 
 
 def _add_work(marks: Sequence[int], graph: Graph, made: Sequence[Call], samples: Samples) -> None:

@@ -37,7 +37,11 @@ class BudgetCheck(NamedTuple):
 
 
 def compare_with_budget(
-    budget: Budget, file_bytes: int, activation_bytes: int | None, stored_as: str = "file"
+    budget: Budget,
+    file_bytes: int,
+    activation_bytes: int | None,
+    stored_as: str = "file",
+    kept_as: str = "activations",
 ) -> BudgetCheck:
     """Compare a file with a budget.
 
@@ -47,10 +51,11 @@ def compare_with_budget(
         activation_bytes: Bytes that the file's runtime plans for activations, with the stack if it is known; None if
             they are not known.
         stored_as: What a device stores of the file, in a word.
+        kept_as: What it keeps in memory, in words.
     """
     rows = (
         (stored_as, file_bytes, budget.max_param_bytes),
-        ("activations", activation_bytes, budget.max_activation_bytes),
+        (kept_as, activation_bytes, budget.max_activation_bytes),
         (
             "both together",
             None if activation_bytes is None else file_bytes + activation_bytes,

@@ -8,6 +8,10 @@ STACK_BYTES = 16 << 10
 """Stack of the firmware, of which a network takes a few hundred bytes."""
 
 
+VECTOR_BYTES = 64
+"""Vector table, which lies at address 0."""
+
+
 class Memory(NamedTuple):
     """A piece of a board's memory, in bytes."""
 
@@ -21,7 +25,8 @@ class Board:
 
     Attributes:
         machine: Name in QEMU.
-        flash: Where code and constants lie. The boards have RAM there, which is loaded before the start.
+        flash: Where code and constants lie, all but the vector table. The boards have RAM there, which is loaded before
+            the start.
         ram: Where data and the stack lie.
         options: Options that the compiler needs for its core.
     """
@@ -36,11 +41,13 @@ class Board:
         flash, ram = self.flash, self.ram
         return f"""ENTRY(memnas_reset)
 MEMORY {{
+    VECTORS (rx) : ORIGIN = 0, LENGTH = {VECTOR_BYTES}
     FLASH (rx) : ORIGIN = {flash.begin}, LENGTH = {flash.size}
     RAM (rwx) : ORIGIN = {ram.begin}, LENGTH = {ram.size}
 }}
 SECTIONS {{
-    .text : {{ KEEP(*(.vectors)) *(.text .text.* .rodata .rodata.*) . = ALIGN(4); }} > FLASH
+    .vectors : {{ KEEP(*(.vectors)) }} > VECTORS
+    .text : {{ *(.text .text.* .rodata .rodata.*) . = ALIGN(4); }} > FLASH
     .ARM.exidx : {{ *(.ARM.exidx*) }} > FLASH
     .data : {{ memnas_data_begin = .; *(.data .data.*) . = ALIGN(4); memnas_data_end = .; }} > RAM AT > FLASH
     memnas_data_load = LOADADDR(.data);
@@ -55,8 +62,8 @@ SECTIONS {{
 """
 
 
-_MPS2 = Memory(0x0000_0000, 4 << 20), Memory(0x2000_0000, 4 << 20)
-_MPS3 = Memory(0x0000_0000, 512 << 10), Memory(0x2000_0000, 512 << 10)
+_MPS2 = Memory(VECTOR_BYTES, (4 << 20) - VECTOR_BYTES), Memory(0x2000_0000, 4 << 20)
+_MPS3 = Memory(0x0100_0000, 2 << 20), Memory(0x2100_0000, 4 << 20)
 
 BOARDS: Mapping[str, Board] = {
     # QEMU has no board with a Cortex-M0+ and this much memory; a Cortex-M3 executes all that a Cortex-M0+ does.

@@ -29,6 +29,8 @@ OPTIONS = (
 _LOOP = 4_000_000
 """Instructions of the loop that tells how many a tick has; 100,000 ticks at 25 MHz."""
 
+_IN_FLASH = (".vectors", ".text", ".ARM.exidx", ".data")
+
 _TOO_MANY_TICKS = 2**32 - 1
 
 
@@ -127,7 +129,7 @@ def _measured(
     is_counted = _TOO_MANY_TICKS not in (loop, *counts)
     return Firmware(
         core,
-        sizes[".text"] + sizes[".data"] + sizes.get(".ARM.exidx", 0),
+        sum(sizes.get(name, 0) for name in _IN_FLASH),
         sizes[".data"] + sizes[".bss"],
         stack,
         round(median(counts) * _LOOP / loop) if is_counted else None,

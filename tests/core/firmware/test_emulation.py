@@ -124,7 +124,7 @@ def test_more_memory_than_planned(source: Path) -> None:
 
 
 def test_a_network_that_is_too_large_for_the_board(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = replace(BOARDS["cortex-m4"], flash=Memory(0, 4096))
+    small = replace(BOARDS["cortex-m4"], flash=Memory(64, 4096))
     monkeypatch.setattr(emulation, "BOARDS", {"cortex-m4": small})
     with pytest.raises(FirmwareError, match=r"arm-none-eabi-gcc: expected exit code 0, .*FLASH"):
         emulate(source, "cortex-m4", pixels(SHAPE, 1))
