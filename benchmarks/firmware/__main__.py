@@ -9,16 +9,20 @@ on what a network has learnt. Each network's measurement is kept in a file and n
 anew each time.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
+from benchmarks.circumstances import circumstances
 from benchmarks.firmware.kernels import measured_table
-from benchmarks.firmware.networks import Row, measure, rows_of, subjects
+from benchmarks.firmware.networks import FOUND_SHAPE, Row, measure, rows_of, subjects
 from benchmarks.firmware.report import report
+from benchmarks.page import with_tables
 from memnas_core.files.parquet import write_parquet
 from memnas_core.files.writing import write_text
+from memnas_core.firmware.tools import ARM_COMPILER, EMULATOR, run_tool
 
 TABLE = Path("memnas_core/firmware/kernels.csv")
 
@@ -40,19 +44,35 @@ def kernels(table: Path) -> None:
 @click.option("--store", type=click.Path(path_type=Path), default=Path("store/benchmarks/firmware"), show_default=True)
 @click.option("--searches", type=click.Path(path_type=Path), default=Path("results/searches"), show_default=True)
 @click.option("--rows", type=click.Path(path_type=Path), default=Path("benchmarks/results/firmware.parquet"))
+@click.option("--page", type=click.Path(exists=True, path_type=Path), help="Put the table between its two marks.")
 @click.option("--limit", type=click.IntRange(1), help="Take only so many networks.")
-def networks(store: Path, searches: Path, rows: Path, limit: int | None) -> None:
+def networks(store: Path, searches: Path, rows: Path, page: Path | None, limit: int | None) -> None:
     """Measure what has not been measured yet, write the rows, and print what they show."""
     table: list[Row] = []
     for subject in subjects(searches)[:limit]:
         table += rows_of(subject, measure(subject, store))
     write_parquet(rows, Row, table)
-    _print(report(table))
+    lines = [*_header(table), "", *report(table)]
+    print("\n".join(lines))
+    if page is not None:
+        write_text(page, with_tables(page.read_text(encoding="utf-8"), lines, page, "firmware"))
 
 
-def _print(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line)
+def _header(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield command, machine, versions and n."""
+    packages = ("torch", "executorch", "torchao")
+    yield from circumstances("firmware", packages, "no figure here is a time")
+    yield f"- tools: {'; '.join(_version(tool) for tool in (ARM_COMPILER, EMULATOR))}"
+    shapes = Counter(row.input_shape for row in rows if row.core == rows[0].core)
+    yield (
+        f"- n: {shapes.total()} networks with random weights, {', '.join(f'{n} for {s}' for s, n in shapes.items())} "
+        f"(channels, height, width); searches found those for {'x'.join(map(str, FOUND_SHAPE))}, the others are drawn"
+    )
+    yield "- spread: every figure is exact and repeats"
+
+
+def _version(tool: str) -> str:
+    return run_tool((tool, "--version"), Path()).partition("\n")[0]
 
 
 if __name__ == "__main__":
