@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install export benchmarks ray team search ui deploy undeploy serve unserve test check lint types contracts \
+.PHONY: help install export device benchmarks ray team search ui deploy undeploy serve unserve test check lint types contracts \
 	audit format lock clean
 
 help:  ## list the targets
@@ -32,6 +32,9 @@ export: .venv/.export  ## add to .venv what `memnas export` needs (ONNX Runtime,
 .venv/.export: .venv/.installed requirements-export.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-export.lock
 	touch $@
+
+device:  ## install what `memnas verify` needs (Debian: compilers for this machine and for Cortex-M, QEMU; 1 GB)
+	scripts/device-tools.sh
 
 benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks.search compares memnas with (Optuna, Syne Tune)
 

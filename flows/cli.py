@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from flows.init_command import init_command
 from flows.memory.command import memory_command
 from flows.terminal import EscapingGroup, escape_logs, say
+from flows.verify_command import verify_command
 from memnas_core.errors import InputError, MemnasError, OutputError
 from memnas_core.export.file_format import FORMATS
 from memnas_core.files.printable import printable
@@ -167,6 +168,7 @@ def ui(context: click.Context, params: Path, overrides: tuple[str, ...], port: i
     help="Processor core for --format executorch --int8, such as cortex-m4; default: the device's, or cortex-m7.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the files; default: the search's exports.")
+@click.option("--verify", is_flag=True, help="Run --format c on emulated microcontrollers (make device).")
 @click.pass_context
 def export(
     context: click.Context,
@@ -177,6 +179,7 @@ def export(
     int8: bool,
     core: str | None,
     output: Path | None,
+    verify: bool,
 ) -> None:
     """Write a trained network as a file that a runtime executes.
 
@@ -187,7 +190,7 @@ def export(
     from flows.export_command import export_network
     from flows.found_settings import found_settings
 
-    export_network(found_settings(context, params, overrides)[0], target, wanted, int8, core, output)
+    export_network(found_settings(context, params, overrides)[0], target, wanted, int8, core, output, verify)
 
 
 @cli.command()
@@ -221,6 +224,7 @@ def predict(
 
 cli.add_command(init_command, "init")
 cli.add_command(memory_command, "memory")
+cli.add_command(verify_command, "verify")
 
 
 @contextmanager

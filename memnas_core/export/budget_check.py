@@ -1,7 +1,8 @@
 """Whether an exported file keeps to the budget of the search that found its network.
 
 The search counts weights; here the whole file counts, with everything that a format adds to them. The search counts
-activations by a convention; here the memory that the file's runtime plans for them counts.
+activations by a convention; here the memory that the file's runtime plans for them counts. For C it is the whole
+firmware: code and constants in flash, arena and stack in RAM.
 """
 
 from typing import NamedTuple
@@ -35,17 +36,26 @@ class BudgetCheck(NamedTuple):
         return f"{verdict}: {', '.join(filter(None, (known, unknown)))}"
 
 
-def compare_with_budget(budget: Budget, file_bytes: int, activation_bytes: int | None) -> BudgetCheck:
+def compare_with_budget(
+    budget: Budget,
+    file_bytes: int,
+    activation_bytes: int | None,
+    stored_as: str = "file",
+    kept_as: str = "activations",
+) -> BudgetCheck:
     """Compare a file with a budget.
 
     Args:
         budget: Limits of the search.
-        file_bytes: Size of the file, in bytes.
-        activation_bytes: Bytes that the file's runtime plans for activations; None if they are not known.
+        file_bytes: Size of what a device stores of the file, in bytes.
+        activation_bytes: Bytes that the file's runtime plans for activations, with the stack if it is known; None if
+            they are not known.
+        stored_as: What a device stores of the file, in a word.
+        kept_as: What it keeps in memory, in words.
     """
     rows = (
-        ("file", file_bytes, budget.max_param_bytes),
-        ("activations", activation_bytes, budget.max_activation_bytes),
+        (stored_as, file_bytes, budget.max_param_bytes),
+        (kept_as, activation_bytes, budget.max_activation_bytes),
         (
             "both together",
             None if activation_bytes is None else file_bytes + activation_bytes,

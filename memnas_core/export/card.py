@@ -13,6 +13,7 @@ from memnas_core.export.exported import Exported
 from memnas_core.export.file_format import FORMATS, FileFormat, OpenedFile
 from memnas_core.export.store import TrainedNetwork
 from memnas_core.export.vectors import Vectors
+from memnas_core.firmware.emulation import Firmware
 from memnas_core.memory.conventions import CONVENTIONS
 from memnas_core.memory.figures import MemoryFigures, measure
 from memnas_core.memory.lifetimes import LeastPeak
@@ -123,6 +124,7 @@ def model_card(exported: Exported, running: Graph, least: LeastPeak) -> str:
         _check(opened, exported.check),
         "## Memory for one image",
         _memory(columns, least, wanted, opened),
+        *_firmware(exported.firmware),
         "## Network",
         f"`{trained.row.arch_id}`, trained in round {trained.row.round} of search `{trained.search}`. "
         "Batch norm is folded into the convolutions; layers run in the order listed, which needs the least memory"
@@ -146,13 +148,15 @@ def _use(trained: TrainedNetwork, wanted: FileFormat, opened: OpenedFile, name: 
     info, needs = trained.info, opened.needs
     shape, axes = input_layout(info, opened)
     lines = [
-        f"- Input{_named(needs.input_name)}: float32, shape {shape}: {', '.join(axes)}. It is made from an image file "
-        "in these steps:",
+        f"- Input{_named(needs.input_name)}: {opened.input_dtype}, shape {shape}: {', '.join(axes)}. It is made "
+        f"from an image file in these steps{'' if opened.scores is None else ', the last of them in the file'}:",
         *(f"  {number}. {step}" for number, step in enumerate(describe(info).steps, 1)),
-        f"- Output{_named(needs.output_name)}: float32, shape (1, {len(info.classes)}): a score for each class, in the "
-        f"order {', '.join(info.classes)}. The largest names the class; the softmax of all adds up to 1.",
+        f"- Output{_named(needs.output_name)}: {opened.output_dtype}, shape (1, {len(info.classes)}): a score for each "
+        f"class, in the order {', '.join(info.classes)}. The largest names the class; the softmax of all adds up to 1.",
         f"- Runtime: {opened.runtime}.",
     ]
+    if opened.scores is not None:
+        lines.append(f"- A score s stands for (s - {opened.scores.zero}) * {opened.scores.scale:.9g}.")
     if needs.operators:
         lines.append(f"- Operators that it must have: {', '.join(f'`{operator}`' for operator in needs.operators)}.")
     if wanted.carries_facts:
@@ -178,8 +182,8 @@ def _vectors(name: str, vectors: Vectors) -> str:
         f"Test images {', '.join(map(str, vectors.places))} (counted from 0), as raw arrays, little-endian:\n\n"
         f"- `{name}.images.bin`: uint8, shape {vectors.images.shape}: images, height, width, channels; before the last "
         "step above.\n"
-        f"- `{name}.inputs.bin`: float32, shape {vectors.inputs.shape}: what this file was given.\n"
-        f"- `{name}.outputs.bin`: float32, shape {vectors.outputs.shape}: the scores that it gave."
+        f"- `{name}.inputs.bin`: {vectors.inputs.dtype}, shape {vectors.inputs.shape}: what this file was given.\n"
+        f"- `{name}.outputs.bin`: {vectors.outputs.dtype}, shape {vectors.outputs.shape}: the scores that it gave."
     )
 
 
@@ -257,8 +261,8 @@ def _memory(columns: Sequence[MemoryColumn], least: LeastPeak, wanted: FileForma
     if opened.planned_bytes is None:
         return text + f"\n\n{opened.runtime} has no plan for activations; what it allocates differs with its settings."
     text += (
-        f"\n\nActivation memory that the file's own plan reserves: **{opened.planned_bytes:,} bytes**, with the image, "
-        "the scores and the scratch memory of kernels."
+        f"\n\nActivation memory that the file's own plan reserves: **{opened.planned_bytes:,} bytes**, with the image"
+        f"{', the scores and the scratch memory of kernels' if opened.scores is None else ''}."
     )
     for bits, needs in opened.needs.allocators.items():
         text += (
@@ -266,6 +270,32 @@ def _memory(columns: Sequence[MemoryColumn], least: LeastPeak, wanted: FileForma
             f"allocator, and {needs.temporary:,} from its temporary one while it loads."
         )
     return text
+
+
+def _firmware(measured: Sequence[Firmware]) -> Iterator[str]:
+    """Yield the paragraphs about a file on emulated cores; none if it was not emulated."""
+    if not measured:
+        return
+    yield "## As firmware"
+    yield (
+        f"QEMU ran it on {len(measured[0].scores)} test images on each of these cores; every score was that of this "
+        "machine. Flash is code, constants and vector table of the least firmware around the network, compiled by GCC "
+        "with -O2; static RAM is all of its data, the arena; the stack is what the network's function took at the "
+        "most. QEMU counts instructions, not cycles."
+    )
+    yield _table(
+        ("core", "flash", "static RAM", "stack", "instructions an image"),
+        [
+            (
+                one.core,
+                f"{one.flash_bytes:,}",
+                f"{one.ram_bytes:,}",
+                f"{one.stack_bytes:,}",
+                "too many to count" if one.instructions is None else f"{one.instructions:,}",
+            )
+            for one in measured
+        ],
+    )
 
 
 def _versions(trained: TrainedNetwork) -> Iterator[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ from memnas_core.export.check import CheckResult
 from memnas_core.export.file_format import FileFormat, OpenedFile
 from memnas_core.export.store import TrainedNetwork
 from memnas_core.export.vectors import Vectors
+from memnas_core.firmware.emulation import Firmware
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Exported:
         opened: The file, opened with its runtime.
         check: Result of running the file.
         vectors: Test vectors that lie beside the file; `memnas_core.export.sheet.vector_names` names them.
+        firmware: What it takes on emulated cores; empty if it was not emulated.
     """
 
     trained: TrainedNetwork
@@ -31,3 +33,4 @@ class Exported:
     opened: OpenedFile
     check: CheckResult
     vectors: Vectors
+    firmware: tuple[Firmware, ...] = ()

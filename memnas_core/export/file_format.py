@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from memnas_core.errors import InputError, MemnasError
+from memnas_core.firmware.tools import require
 from memnas_core.registry import Registry
 
 if TYPE_CHECKING:  # the command line names formats before it needs torch
     from torch import Tensor
 
+    from memnas_core.export.vectors import Vectors
+    from memnas_core.firmware.quantised import Quantisation
     from memnas_core.space.graph import Graph
     from memnas_core.training.deployed import DeployedNetwork
 
@@ -37,6 +40,20 @@ class AllocatorNeeds(NamedTuple):
 
     method: int
     temporary: int
+
+
+class DeviceBytes(NamedTuple):
+    """What a device needs for a file beside activations.
+
+    Attributes:
+        stored_as: What it stores, in a word.
+        stored: Bytes of that.
+        stack: Stack, in bytes; 0 where it is not known.
+    """
+
+    stored_as: str
+    stored: int
+    stack: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,8 @@ class OpenedFile:
         channels_last: Whether the file takes an image of shape (1, height, width, channels); `run` lays it out so.
         run: Maps one normalised image, shape (1, channels, height, width), to class scores, shape (1, classes).
         needs: What a caller of the file has to bring.
+        scores: What its scores stand for, if it takes the bytes of the pixels and gives int8; None: it takes and gives
+            float32.
     """
 
     runtime: str
@@ -79,6 +98,17 @@ class OpenedFile:
     channels_last: bool
     run: "Callable[[Tensor], Tensor]"
     needs: Needs = field(default_factory=Needs)
+    scores: "Quantisation | None" = None
+
+    @property
+    def input_dtype(self) -> str:
+        """Type of the file's input."""
+        return "float32" if self.scores is None else "uint8"
+
+    @property
+    def output_dtype(self) -> str:
+        """Type of the file's scores."""
+        return "float32" if self.scores is None else "int8"
 
 
 class FileFormat(ABC):
@@ -89,14 +119,18 @@ class FileFormat(ABC):
         described: What a file of this format is called.
         suffix: What the name of a file ends with.
         packages: The packages beside torch that write and run it.
+        tools: The programs that run it.
         carries_facts: Whether a file has a place for facts about the network.
+        int8_only: Whether files are quantised whether asked for or not.
     """
 
     name: ClassVar[str]
     described: ClassVar[str]
     suffix: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
+    tools: ClassVar[tuple[str, ...]] = ()
     carries_facts: ClassVar[bool] = True
+    int8_only: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return self.name
@@ -128,6 +162,19 @@ class FileFormat(ABC):
     def open(self, path: Path, int8: bool) -> OpenedFile:
         """Open a file with its runtime."""
 
+    def beside(self, name: str) -> tuple[str, ...]:  # noqa: ARG002 -- most formats have one file
+        """Return the names of further files that belong to a file of this name."""
+        return ()
+
+    def finished(self, content: bytes, vectors: "Vectors") -> tuple[bytes, ...]:  # noqa: ARG002
+        """Return the content of the file and of those of `beside`, once the file has passed its check.
+
+        Args:
+            content: What `write` returned.
+            vectors: Test vectors.
+        """
+        return (content,)
+
     def predicted_bytes(self, graph: "Graph", int8: bool) -> int | None:  # noqa: ARG002 -- most formats are not modelled
         """Return what the runtime of a file is predicted to reserve for activations at batch 1; None: nobody knows.
 
@@ -136,6 +183,16 @@ class FileFormat(ABC):
             int8: Whether the file is quantised.
         """
         return None
+
+    def on_device(self, graph: "Graph", file_bytes: int, core: str | None) -> DeviceBytes:  # noqa: ARG002
+        """Return what a device needs for a file, as far as it follows from the file.
+
+        Args:
+            graph: The network in running order.
+            file_bytes: Size of the file.
+            core: Core of the device; None: it is not known.
+        """
+        return DeviceBytes("file", file_bytes, 0)
 
     def prediction_words(self, int8: bool) -> str:  # noqa: ARG002
         """Return in words what `predicted_bytes` predicts."""
@@ -148,17 +205,19 @@ FORMATS: Registry[FileFormat] = Registry(
         "onnx": "memnas_core.export.onnx_file:ONNX",
         "executorch": "memnas_core.export.executorch_file:EXECUTORCH",
         "pt2": "memnas_core.export.pt2_file:PT2",
+        "c": "memnas_core.export.c_file:C",
     },
 )
 """All formats, by the name that the command line gives them."""
 
 
 def check_extra(wanted: FileFormat, int8: bool) -> None:
-    """Refuse a format whose packages are not installed.
+    """Refuse a format whose packages or programs are not installed.
 
     Raises:
         InputError: Says what to install.
     """
+    require(wanted.tools, f"--format {wanted}")
     if not wanted.needs_packages(int8):
         return
     missing = [package for package in wanted.packages if not _is_installed(package)]

@@ -9,6 +9,9 @@ from memnas_core.export.check import CHECK_IMAGES
 from memnas_core.export.quantise import CALIBRATION_IMAGES
 from memnas_core.export.store import TrainedNetwork
 
+EMULATED_IMAGES = 100
+"""Images that a core is emulated on, a matter of seconds for a small network."""
+
 
 def calibration_images(trained: TrainedNetwork) -> Tensor:
     """Return normalised training images, evenly spread over the training split, shape (n, channels, height, width)."""
@@ -24,8 +27,19 @@ def check_images(trained: TrainedNetwork) -> tuple[Tensor, Tensor]:
     return _images(trained, open_dataset(trained.dataset).test, CHECK_IMAGES)
 
 
+def emulated_pixels(trained: TrainedNetwork) -> np.ndarray:
+    """Return test images as bytes, evenly spread over the test split, uint8 of shape (n, height, width, channels)."""
+    split = open_dataset(trained.dataset).test
+    return np.ascontiguousarray(split.images[_places(len(split.labels), EMULATED_IMAGES)].transpose(0, 2, 3, 1))
+
+
+def _places(size: int, count: int) -> np.ndarray:
+    """Return places that are evenly spread over a split."""
+    return np.unique(np.linspace(0, size - 1, min(count, size)).round().astype(int))
+
+
 def _images(trained: TrainedNetwork, split: Split, count: int) -> tuple[Tensor, Tensor]:
-    places = np.unique(np.linspace(0, len(split.labels) - 1, min(count, len(split.labels))).round().astype(int))
+    places = _places(len(split.labels), count)
     return normalised(trained.info, torch.from_numpy(split.images[places])), torch.from_numpy(split.labels[places])
 
 

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+import math
+
+import numpy as np
 
 from memnas_core.data.description import input_facts
 from memnas_core.export.card import file_facts, input_layout, tested_images
 from memnas_core.export.exported import Exported
 from memnas_core.export.file_format import OpenedFile
 from memnas_core.export.store import TrainedNetwork
-from memnas_core.export.vectors import DTYPES, Vectors
+from memnas_core.export.vectors import ARRAYS, Vectors
 
 VERSION = 1
 """Grows when a key changes its meaning or goes away."""
-
-FLOAT32_BYTES = 4
 
 
 def data_sheet(exported: Exported) -> str:
@@ -33,7 +34,8 @@ def data_sheet(exported: Exported) -> str:
         "input": _input(trained, opened),
         "output": {
             "name": opened.needs.output_name or None,
-            "dtype": "float32",
+            "dtype": opened.output_dtype,
+            **({} if opened.scores is None else {"scale": opened.scores.scale, "zero": opened.scores.zero}),
             "shape": (1, len(info.classes)),
             "meaning": "a score for each class; the largest names the class; their softmax adds up to 1",
             "classes": info.classes,
@@ -45,8 +47,19 @@ def data_sheet(exported: Exported) -> str:
                 {"pointer_bits": bits, "method_bytes": needs.method, "temporary_bytes": needs.temporary}
                 for bits, needs in opened.needs.allocators.items()
             ],
-            "input_bytes": FLOAT32_BYTES * info.shape[0] * info.shape[1] * info.shape[2],
+            "input_bytes": np.dtype(opened.input_dtype).itemsize * math.prod(info.shape),
         },
+        "firmware": [
+            {
+                "core": one.core,
+                "flash_bytes": one.flash_bytes,
+                "ram_bytes": one.ram_bytes,
+                "stack_bytes": one.stack_bytes,
+                "instructions": one.instructions,
+                "images": len(one.scores),
+            }
+            for one in exported.firmware
+        ],
         "operators": opened.needs.operators,
         "accuracy": {
             "images": tested_images(check, info),
@@ -65,19 +78,19 @@ def data_sheet(exported: Exported) -> str:
 
 
 def vector_names(name: str) -> dict[str, str]:
-    """Return the names of the files with test vectors, by the name that `DTYPES` has.
+    """Return the names of the files with test vectors, by the name of the array.
 
     Args:
         name: Name of the exported file.
     """
-    return {what: f"{name}.{what}.bin" for what in DTYPES}
+    return {what: f"{name}.{what}.bin" for what in ARRAYS}
 
 
 def _input(trained: TrainedNetwork, opened: OpenedFile) -> dict[str, object]:
     shape, axes = input_layout(trained.info, opened)
     return {
         "name": opened.needs.input_name or None,
-        "dtype": "float32",
+        "dtype": opened.input_dtype,
         "shape": shape,
         "axes": axes,
         **input_facts(trained.info),
@@ -87,14 +100,15 @@ def _input(trained: TrainedNetwork, opened: OpenedFile) -> dict[str, object]:
 def _vectors(name: str, vectors: Vectors, trained: TrainedNetwork) -> dict[str, object]:
     last, first = ("count", "height", "width", "channels"), ("count", "channels", "height", "width")
     axes = {"images": last, "inputs": last if vectors.is_channels_last else first, "outputs": ("count", "classes")}
-    shapes = {"images": vectors.images.shape, "inputs": vectors.inputs.shape, "outputs": vectors.outputs.shape}
+    arrays = vectors.arrays()
+    shapes = {what: array.shape for what, array in arrays.items()}
     classes = trained.info.classes
     return {
         "test_images": vectors.places,
         "classes": [classes[int(row.argmax())] for row in vectors.outputs],
         "byte_order": "little",
         "files": {
-            what: {"name": file, "dtype": DTYPES[what], "shape": shapes[what], "axes": axes[what]}
+            what: {"name": file, "dtype": str(arrays[what].dtype), "shape": shapes[what], "axes": axes[what]}
             for what, file in vector_names(name).items()
         },
     }

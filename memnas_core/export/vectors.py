@@ -11,8 +11,8 @@ from memnas_core.export.images import normalised
 from memnas_core.export.store import TrainedNetwork
 
 COUNT = 3
-DTYPES = {"images": "uint8", "inputs": "float32", "outputs": "float32"}
-"""Type of each array, by the name of its file; all are little-endian."""
+ARRAYS = ("images", "inputs", "outputs")
+"""Names of the arrays, which are in the names of their files; all are little-endian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Vectors:
     Attributes:
         places: Places of the images in the test split.
         images: uint8, shape (3, height, width, channels).
-        inputs: float32, shape (3, *the shape of an image in the file's input).
+        inputs: float32, shape (3, *the shape of an image in the file's input); the images, if it takes bytes.
         is_channels_last: Whether an input has its channels last.
-        outputs: float32, shape (3, classes).
+        outputs: float32, or int8 if the file takes bytes, shape (3, classes).
     """
 
     places: tuple[int, ...]
@@ -33,13 +33,10 @@ class Vectors:
     is_channels_last: bool
     outputs: np.ndarray
 
-    def arrays(self) -> dict[str, bytes]:
-        """Return the content of each file, by the name that `DTYPES` has."""
-        return {
-            "images": self.images.tobytes(),
-            "inputs": self.inputs.astype("<f4").tobytes(),
-            "outputs": self.outputs.astype("<f4").tobytes(),
-        }
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return each array, little-endian, by its name."""
+        found = zip(ARRAYS, (self.images, self.inputs, self.outputs), strict=True)
+        return {name: array.astype(array.dtype.newbyteorder("<")) for name, array in found}
 
 
 def make_vectors(trained: TrainedNetwork, opened: OpenedFile) -> Vectors:
@@ -53,12 +50,13 @@ def make_vectors(trained: TrainedNetwork, opened: OpenedFile) -> Vectors:
     places = np.unique(np.linspace(0, len(split.labels) - 1, COUNT).round().astype(int))
     pixels = split.images[places]
     inputs = normalised(trained.info, torch.from_numpy(pixels))
-    outputs = torch.cat([opened.run(image) for image in inputs.split(1)])
+    outputs = torch.cat([opened.run(image) for image in inputs.split(1)]).numpy()
     laid_out = inputs.permute(0, 2, 3, 1) if opened.channels_last else inputs
+    images = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
     return Vectors(
         tuple(int(place) for place in places),
-        np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)),
-        np.ascontiguousarray(laid_out.numpy()),
+        images,
+        np.ascontiguousarray(laid_out.numpy()) if opened.scores is None else images,
         opened.channels_last,
-        outputs.numpy(),
+        outputs if opened.scores is None else opened.scores.integers(outputs),
     )

@@ -1,0 +1,1 @@
+"""Networks as firmware on emulated cores; see `benchmarks.firmware.__main__`."""
