@@ -128,17 +128,20 @@ def compare(search: Path, seed: int) -> Row:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a line for each search and training in Markdown, and the mean difference with its 95 % t interval."""
-    yield "| search | photos to train on | images seen | handed over | bytes | ResNet-8 | bytes | difference |"
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|"
-    differences = [row.found_accuracy - row.resnet_accuracy for row in rows]
-    for row, difference in zip(rows, differences, strict=True):
+    """Yield a line for each search in Markdown, and the mean differences with their 95 % t intervals."""
+    yield "| search | classes | training photos | images seen | handed over | bytes | ResNet-8 | bytes | difference |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    differences: dict[int, list[float]] = {}
+    for row in sorted(rows, key=lambda row: (-row.classes, row.search, row.seed)):
+        difference = row.found_accuracy - row.resnet_accuracy
+        differences.setdefault(row.classes, []).append(difference)
         yield (
-            f"| {row.search} | {row.train_images:,} | {row.images:,} | {row.found_accuracy:.3f} | "
+            f"| {row.search} | {row.classes} | {row.train_images:,} | {row.images:,} | {row.found_accuracy:.3f} | "
             f"{row.found_bytes:,} | {row.resnet_accuracy:.3f} | {row.resnet_bytes:,} | {difference:+.3f} |"
         )
     yield ""
-    yield f"Mean difference: {Mean.of(differences).shown('+')}"
+    for classes, found in differences.items():
+        yield f"- mean difference, {classes} classes: {Mean.of(found).shown('+')}"
 
 
 @click.command()
