@@ -26,8 +26,8 @@ from memnas_core.space.moves import seed_architecture
 from memnas_core.training import worker as trainer
 from memnas_core.training.job import TrainingJob
 from memnas_core.training.process_memory import held_bytes
-from tasks.workers.places import cpu_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
 
 MB = 1_000_000
 LOOK_SECONDS = 0.002

@@ -28,8 +28,8 @@ from memnas_core.space.moves import seed_architecture
 from memnas_core.training import record as training_records
 from memnas_core.training import worker
 from memnas_core.training.job import TrainingJob, candidate_seed
-from tasks.workers.places import training_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import training_places
+from memnas_core.workers.processes import Workers
 
 TABLE = RESULTS / "candidates.parquet"
 WRITE_EVERY_SECONDS = 120.0

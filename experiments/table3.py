@@ -19,8 +19,8 @@ from experiments.stage import run_stage, stage_progress
 from experiments.tidy import write_rows
 from memnas_core.files.writing import write_text
 from memnas_core.settings.schema import Settings
-from tasks.workers.places import cpu_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
 
 RUNS = "controllers.parquet"
 TABLE_3 = "table3.csv"

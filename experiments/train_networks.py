@@ -24,8 +24,8 @@ from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.settings.schema import TrainingSettings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.moves import seed_architecture
-from tasks.workers.places import training_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import training_places
+from memnas_core.workers.processes import Workers
 
 NETWORKS = RESULTS / "networks"
 

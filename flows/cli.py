@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from flows.terminal import EscapingGroup, escape_logs, say
 from memnas_core.errors import InputError, MemnasError, OutputError
 from memnas_core.export.file_format import FORMATS
 from memnas_core.files.printable import printable
-from tasks.environment import SAFE_PATH
+from memnas_core.settings.presets import PRESETS, preset_file
+from memnas_core.workers.spawning import SAFE_PATH
 
 # Prefect's own log is silent: memnas itself prints what users need to know.
 ENVIRONMENT = {
@@ -46,6 +47,7 @@ def cli() -> None:
 
 @cli.command()
 @params_option
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings that come with memnas, instead of a file.")
 @set_option
 @click.option("--images", type=click.Path(path_type=Path), help="Search on your own images: a folder of class folders.")
 @name_option
@@ -55,6 +57,7 @@ def cli() -> None:
 def search(
     context: click.Context,
     params: Path,
+    preset: str | None,
     overrides: tuple[str, ...],
     images: Path | None,
     name: str | None,
@@ -64,10 +67,18 @@ def search(
     """Search for classifiers, round by round, and write a report.
 
     Results land in STORE/searches/NAME. Ctrl-C ends a search; --resume goes on with it. With --images and without
-    --params, the settings are those that `memnas init` proposes.
+    --params or --preset, the settings are those that `memnas init` proposes. Without any of them and without a
+    params.yaml, they are the preset digits.
     """
     from flows.start import plan_search
 
+    is_default = context.get_parameter_source("params") is ParameterSource.DEFAULT
+    if preset is not None and not is_default:
+        raise InputError(f"--preset {preset}: expected either --preset or --params, found both; leave one out")
+    if preset is None and is_default and images is None and not params.exists():
+        preset = default_preset(overrides, name, resume)
+    if preset is not None:
+        params, is_default = preset_file(preset), False
     if skip_unreadable:
         overrides = (*overrides, "data.skip_unreadable=true")
     with ExitStack() as stack:
@@ -76,7 +87,7 @@ def search(
             images = images.expanduser().resolve()
             # A JSON string is a YAML string, whatever characters the path has.
             overrides = (*overrides, "data.dataset=folder", f"data.folder={json.dumps(str(images))}")
-            if context.get_parameter_source("params") is ParameterSource.DEFAULT:
+            if is_default:
                 from flows.proposed import kept_params, proposed_params
 
                 kept = kept_params(images, overrides, name)
@@ -113,6 +124,23 @@ def search(
             memnas_search(str(params), plan.name, resume, list(overrides))
 
 
+def default_preset(overrides: Sequence[str], name: str | None, resume: bool) -> str | None:
+    """Return the preset of a search that is told no settings: digits, unless it would go on with another search.
+
+    Args:
+        overrides: `section.key=value` strings; `store` decides where searches are.
+        name: Name of the search; None: digits.
+        resume: Whether a search of that name goes on.
+    """
+    from memnas_core.settings.file import overridden
+
+    begun = Path(str(overridden(overrides, "store") or "store"), "searches", name or "digits")
+    if resume and not begun.exists():
+        return None
+    say("No params.yaml here: taking the preset digits.")
+    return "digits"
+
+
 @cli.command()
 @params_option
 @set_option
@@ -121,7 +149,7 @@ def search(
 def report(context: click.Context, params: Path, overrides: tuple[str, ...], name: str | None) -> None:
     """Write a search's report.html again, also of a search that is still running or was stopped."""
     from flows.found_settings import found_settings
-    from flows.start import find_search
+    from memnas_core.results.beginning import find_search
     from memnas_core.results.report import write_report
 
     settings, searches = found_settings(context, params, overrides, name)

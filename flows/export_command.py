@@ -1,19 +1,13 @@
 """`memnas export`: a trained network as a file for a runtime, checked by running it, with its model card."""
 
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from flows.terminal import say
-from memnas_core.export.file_format import FORMATS, ExportError, check_extra
+from memnas_core.export.file_format import FORMATS, check_extra
 from memnas_core.files.outputs import refuse_special
 from memnas_core.settings.schema import Settings
-
-if TYPE_CHECKING:
-    from memnas_core.export.file_format import OpenedFile
-    from memnas_core.export.store import TrainedNetwork
 
 
 def export_network(
@@ -54,47 +48,14 @@ def export_network(
         refuse_special(file, "--output")
     say(f"Network {trained.row.arch_id} of search {trained.search} as {wanted}{', int8' if int8 else ''} ...")
 
-    from memnas_core.export.budget_check import compare_with_budget
-    from memnas_core.export.card import file_facts, model_card
-    from memnas_core.export.check import check_file
-    from memnas_core.export.exported import Exported
-    from memnas_core.export.file_format import export_errors
-    from memnas_core.export.images import calibration_images, check_images
-    from memnas_core.export.sheet import data_sheet, vector_names
-    from memnas_core.export.vectors import make_vectors
-    from memnas_core.files.writing import replacing, storage_errors
-    from memnas_core.objective.budget import budget_of
-    from memnas_core.training.deployed import deploy
-    from memnas_core.training.worker import load_network
+    from memnas_core.export.writing import write_export
 
-    network = load_network(trained.architecture, trained.weights, trained.info)
-    deployed = deploy(network)
-    images, labels = check_images(trained)
-    with ExitStack() as stack:
-        stack.enter_context(storage_errors(folder))
-        card_file = stack.enter_context(replacing(folder / f"{name}.md"))
-        sheet_file = stack.enter_context(replacing(folder / f"{name}.json"))
-        vector_files = {
-            what: stack.enter_context(replacing(folder / file)) for what, file in vector_names(name).items()
-        }
-        model_file = stack.enter_context(replacing(folder / name))
-        with export_errors(wanted, trained.row.arch_id):
-            content = wanted.write(deployed, calibration_images(trained), int8, file_facts(trained, int8))
-            model_file.write_bytes(content)
-            opened = wanted.open(model_file, int8)
-            result = check_file(opened, network, images, labels, exact=not int8)
-            vectors = make_vectors(trained, opened)
-        exported = Exported(trained, wanted, int8, name, content, opened, result, vectors)
-        card_file.write_text(model_card(exported, deployed.graph, deployed.least), encoding="utf-8")
-        sheet_file.write_text(data_sheet(exported), encoding="utf-8")
-        for what, array in vectors.arrays().items():
-            vector_files[what].write_bytes(array)
-    predicted = wanted.predicted_bytes(deployed.graph, int8)
-    activations = _activations(opened, predicted)
+    written = write_export(trained, wanted, int8, folder / name)
+    opened, result = written.exported.opened, written.exported.check
     say(f"Card: {folder / name}.md")
     say(f"File: {folder / name}")
-    click.echo(f"  bytes: {len(content):,}")
-    click.echo(f"  activations: {activations.words}")
+    click.echo(f"  bytes: {written.bytes:,}")
+    click.echo(f"  activations: {written.activation_words}")
     click.echo(
         f"  {opened.ran_by}, gives the class of the torch network to {result.same_classes} of {result.images} test "
         "images"
@@ -103,33 +64,6 @@ def export_network(
         f"  accuracy on them: {result.file_accuracy:.4f}, the torch network's {result.torch_accuracy:.4f}, difference "
         f"{result.accuracy_difference:+.4f}"
     )
-    check = compare_with_budget(budget_of(trained.settings.objective), len(content), activations.bytes)
-    say(f"  budget of search {trained.search}: {check}")
-    if check.beyond:
-        raise ExportError(
-            f"{folder / name}: expected a file within the budget of search {trained.search}, found "
-            f"{' and '.join(str(use) for use in check.beyond)}; the file is kept{_advice(trained, int8)}"
-        )
+    say(f"  budget of search {trained.search}: {written.budget}")
+    written.check_budget()
     return folder / name
-
-
-class _Activations(NamedTuple):
-    """Bytes of activations, None where nobody knows, and words for them."""
-
-    bytes: int | None
-    words: str
-
-
-def _activations(opened: "OpenedFile", predicted: int | None) -> _Activations:
-    if opened.planned_bytes is not None:
-        return _Activations(opened.planned_bytes, f"{opened.planned_bytes:,} bytes planned for {opened.runtime}")
-    if predicted is not None:
-        return _Activations(predicted, f"{predicted:,} bytes predicted; {opened.runtime} tells no plan")
-    return _Activations(None, f"unknown; {opened.runtime} tells no plan")
-
-
-def _advice(trained: "TrainedNetwork", int8: bool) -> str:
-    """Return what to do about a file that is too large."""
-    if not int8 and trained.settings.objective.weight_bytes == 1:
-        return "; the search counted int8 weights: add --int8"
-    return "; a file has more in it than weights: export a smaller candidate, or search with a lower limit"

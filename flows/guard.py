@@ -29,9 +29,10 @@ def guard_this_process() -> None:
     mark = uuid4().hex
     reader, writer = os.pipe()  # the system closes the writer, however this process ends; no child inherits it
     environment = {name: value for name, value in os.environ.items() if name != MARK}
+    # By its file, as it needs nothing else of this package, and a module of this name may be somebody else's.
     # The guard has its own session, so that whatever kills the search's process group spares it.
     guard = subprocess.Popen(
-        [sys.executable, "-P", "-m", "flows.guard", mark], stdin=reader, env=environment, start_new_session=True
+        [sys.executable, "-P", __file__, mark], stdin=reader, env=environment, start_new_session=True
     )
     os.close(reader)
     os.environ[MARK] = mark

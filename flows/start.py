@@ -1,24 +1,17 @@
-"""Checks before anything starts or is written: settings, image size, the folder of results."""
+"""Checks before anything starts or is written: settings, image size, the folder of results, workers and services."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memnas_core.data import check_image_size, find_local
-from memnas_core.data.source import DATASETS, Origin
-from memnas_core.errors import DataError, InputError
-from memnas_core.objective.budget import check_budget
-from memnas_core.results.checks import damage
+from memnas_core.data import find_local
+from memnas_core.data.source import Origin
+from memnas_core.results.beginning import check_beginning
 from memnas_core.results.folder import SearchFolder
 from memnas_core.settings.file import load_settings
 from memnas_core.settings.schema import Settings
-from memnas_core.space.layers import Shape, Workload
-from memnas_core.space.moves import seed_architecture
 from tasks.tracking.location import check_record
 from tasks.workers.pool import check_workers
-
-LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +22,7 @@ class Plan:
         settings: Settings of the search.
         name: Name of the search.
         folder: Folder of its results.
-        is_finished: Whether nothing is left to do: the search has ended, its results are undamaged, and its images were
-            not changed, as far as they are still there.
+        is_finished: Whether nothing is left to do (`memnas_core.results.beginning`).
         origin: The folder of images, as it is now; None for named data sets and for a search that is finished.
     """
 
@@ -59,19 +51,9 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
         InputError: A setting, the name, the images or the folder of results does not fit, or the DVC remote refuses.
         TrackingError: The tracking server does not answer.
     """
-    settings = load_settings(params, overrides)
-    name, folder = find_search(settings, name)
-    strides = seed_architecture(settings.network.strides, settings.network.filters)
-    side = check_image_size(settings.data, strides.reduction)
-    shown, objective = DATASETS[settings.data.dataset].shown, settings.objective
-    if shown is not None:  # for a folder this is checked once its images are prepared
-        channels, classes = shown
-        widths = objective.weight_bytes, objective.activation_bytes
-        check_budget(settings.network, objective, Workload(Shape(channels, side, side), classes, *widths))
-    folder.check(settings, resume)
-    is_finished = folder.is_finished and damage(folder) is None and not _images_changed(settings, folder)
-    origin = None
-    if not is_finished:  # a finished search needs no images, device or server any more
+    found = check_beginning(load_settings(params, overrides), name, resume)
+    settings, origin = found.settings, None
+    if not found.is_finished:  # a finished search needs no images, device or server any more
         check_workers(settings)
         origin = find_local(settings.data)
         check_record(settings.tracking.uri, Path(settings.store), settings.tracking.experiment)
@@ -79,32 +61,4 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
             from tasks.versioning.remote import check_remote
 
             check_remote(settings.versioning.remote)
-    return Plan(settings, name, folder, is_finished, origin)
-
-
-def _images_changed(settings: Settings, folder: SearchFolder) -> bool:
-    """Return whether a finished search's folder of images is there and not as it was when they were prepared."""
-    before = folder.start().images
-    if not before:
-        return False
-    try:
-        origin = find_local(settings.data)
-    except DataError:
-        return False
-    return origin is not None and origin.fingerprint != before
-
-
-def find_search(settings: Settings, name: str | None) -> tuple[str, SearchFolder]:
-    """Return a search's name and folder.
-
-    Raises:
-        InputError: The name is no plain file name.
-    """
-    name = name or (Path(settings.data.folder).name if settings.data.folder else settings.data.dataset)
-    is_plain = name.isprintable() and Path(name).name == name and not name.startswith(".")
-    if not name or not is_plain or len(os.fsencode(name)) > LONGEST_NAME:
-        raise InputError(
-            f"--name {name!a}: expected a plain file name of at most {LONGEST_NAME} bytes without slashes, control "
-            "characters or a leading dot"
-        )
-    return name, SearchFolder(Path(settings.store) / "searches" / name)
+    return Plan(settings, found.name, found.folder, found.is_finished, origin)

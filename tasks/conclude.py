@@ -1,7 +1,6 @@
 """The end of a search: the Pareto front, the network chosen for lambda, its retraining and its one test."""
 
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import task
@@ -10,19 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from memnas_core.pictures.values import shown_bytes
 from memnas_core.records.candidates import CandidateRow
 from memnas_core.records.trainings import Status, TrainingRecord
-from memnas_core.results.checks import check_rounds
-from memnas_core.results.class_words import (
-    CLASSES_FILE,
-    beside_accuracy,
-    class_figures,
-    class_lines,
-    class_table,
-    measure_words,
-    never_found,
-)
-from memnas_core.results.folder import Chosen
-from memnas_core.results.network_files import network_files
-from memnas_core.results.report import write_report
+from memnas_core.results.class_words import beside_accuracy, measure_words, never_found
+from memnas_core.results.conclusion import finish, hand_over
 from memnas_core.search.choice import best_row, choice_in_words, front_of
 from memnas_core.space.architecture_json import from_json
 from memnas_core.training.job import candidate_seed
@@ -46,31 +34,11 @@ def conclude(session: Session) -> None:
     training, record, epochs = _final_training(session, row)
     weights, data = trained_weights(training).absolute(), session.dataset.absolute()
     counts = session.workers.run(test_counts, architecture, weights, data, session.settings.training)
-    accuracy, classes = counts.accuracy(objective.accuracy), session.info.classes
-    validated = row.measured_accuracy if record.validation_accuracy is None else record.validation_accuracy
-    assert validated is not None, "only trained networks are chosen"
-    chosen = Chosen(row.arch_id, row.round, validated, accuracy, epochs, time.time(), counts)
-    folder.write_front(front)
-    texts = network_files(architecture, session.state.workload, objective)
-    texts[CLASSES_FILE] = class_table(class_lines(classes, record.validation_counts, counts))
-    folder.write_chosen(chosen, training, texts)
+    chosen = hand_over(folder, session.state, front, row, training, record, epochs, counts)
     log_chosen(session, row, chosen, training)
     session.keep_version(folder.chosen)
-    write_report(folder)
-    check_rounds(folder)
-    folder.write_metrics(
-        {
-            "arch_id": row.arch_id,
-            "validation_accuracy": chosen.validation_accuracy,
-            "test_accuracy": chosen.test_accuracy,
-            "accuracy": objective.accuracy,
-            **class_figures(counts),
-            **asdict(row.memory),
-            "rounds": len(session.state.rounds) - 1,
-            "trained": sum(summary.trained for summary in session.state.rounds),
-            "images_seen": session.state.images_seen,
-        }
-    )
+    finish(folder, session.state, row, chosen)
+    accuracy, classes = chosen.test_accuracy, session.info.classes
     session.display.say(
         f"Test {measure_words(objective.accuracy)} {accuracy:.4f}, weights {shown_bytes(row.memory.param_bytes)}, "
         f"peak activations {shown_bytes(row.memory.activation_bytes(objective.activation_convention))} "

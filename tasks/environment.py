@@ -4,9 +4,7 @@ Set where `tasks` is imported, before Prefect, MLflow, DVC and Ray read it, so t
 user has set stays.
 """
 
-import os
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import MutableMapping
 
 SILENCE = {
     "DO_NOT_TRACK": "true",
@@ -16,9 +14,6 @@ SILENCE = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Switches with which the packages send nothing home."""
-
-SAFE_PATH = {"PYTHONSAFEPATH": "1"}
-"""With it Python does not look for modules in the current folder, where `-m` and `-c` would begin to look."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -33,18 +28,3 @@ def set_environment(environment: MutableMapping[str, str]) -> None:
         given = [host.strip() for host in environment.get(name, "").split(",") if host.strip()]
         if "*" not in given:
             environment[name] = ",".join([*given, *(host for host in LOOPBACK if host not in given)])
-
-
-@contextmanager
-def safe_path() -> Iterator[None]:
-    """Make children that start in the block look for no modules in the current folder, whoever calls."""
-    before = {name: os.environ.get(name) for name in SAFE_PATH}
-    os.environ.update(SAFE_PATH)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -19,11 +19,11 @@ from memnas_core.search.candidates import Generation, RankedCandidate, Ranking
 from memnas_core.training.job import TrainingJob
 from memnas_core.training.record import finished, lost, write_record
 from memnas_core.training.worker import read_progress, run
+from memnas_core.workers.processes import WorkerLostError
+from memnas_core.workers.watch import LimitError
 from tasks.missing_records import MissingRecords
 from tasks.recording import log_candidate, log_round, log_winner, show_candidate
 from tasks.session import Session
-from tasks.workers.processes import WorkerLostError
-from tasks.workers.watch import LimitError
 
 TRAINING_ATTEMPTS = 2
 

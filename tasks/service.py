@@ -16,7 +16,7 @@ from typing import NoReturn, Self
 
 from memnas_core.errors import MemnasError
 from memnas_core.files.outputs import open_log
-from tasks.environment import SAFE_PATH
+from memnas_core.workers.spawning import SAFE_PATH
 
 NOTICE_SECONDS = 25.0
 """Time after which a line says that a server has not answered yet; on two idle cores it takes about ten."""

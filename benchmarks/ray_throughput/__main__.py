@@ -30,9 +30,9 @@ from memnas_core.settings.file import load_settings
 from memnas_core.space.moves import seed_architecture
 from memnas_core.training.job import TrainingJob
 from memnas_core.training.worker import run
-from tasks.workers.places import cpu_places
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
 from tasks.workers.pool import WorkerPool
-from tasks.workers.processes import Workers
 
 WORKERS = (1, 2, 4)
 SEEDS = count()

@@ -38,7 +38,7 @@ from memnas_core.files.parquet import read_parquet, write_parquet
 from memnas_core.files.writing import write_text
 from memnas_core.settings.kinds import ActivationConvention
 from memnas_core.settings.schema import ControllerSettings
-from tasks.workers.processes import Workers
+from memnas_core.workers.processes import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

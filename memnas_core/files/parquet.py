@@ -27,13 +27,18 @@ def schema_of(kind: type) -> pa.Schema:
     return pa.schema([pa.field(c.name, _arrow_type(c.kind), nullable=_may_be_none(c.kind)) for c in columns(kind)])
 
 
+def table_of(kind: type[Row], rows: Sequence[Row]) -> pa.Table:
+    """Return rows as an Arrow table, a column for each field."""
+    return pa.Table.from_pylist([flat(row) for row in rows], schema=schema_of(kind))
+
+
 def write_parquet(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
     """Write rows to a file, which is replaced as a whole.
 
     Raises:
         StorageError: The disk is full or the folder not writable.
     """
-    table = pa.Table.from_pylist([flat(row) for row in rows], schema=schema_of(kind))
+    table = table_of(kind, rows)
     with storage_errors(path), replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -72,6 +72,26 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
     return _check([*files, *given], source)
 
 
+def changed_settings(base: Path | Mapping[str, object], source: str, changes: Mapping[str, object]) -> Settings:
+    """Read settings, replace single values of them, and check what comes out.
+
+    Args:
+        base: A settings file, or sections as a file holds them.
+        source: Where sections come from, for messages; a file is named by its path.
+        changes: Dotted key -> value, such as `{"search.rounds": 6}`.
+
+    Raises:
+        SettingsError: As `load_settings`; a change that is wrong is called `changes`.
+    """
+    below = _read_layers(base) if isinstance(base, Path) else [_Layer(source, base)]
+    document, given = _merged(below), []
+    for key, value in changes.items():
+        if not all(key.split(".")):
+            raise SettingsError(f"changes: expected keys such as search.rounds, found {key!r}")
+        given.append(_Layer("changes", _nested(key, value, document, f"changes: {key}")))
+    return _check([*below, *given], f"{below[-1].source} with changes" if given else below[-1].source)
+
+
 def parse_settings(document: Mapping[str, object], source: str) -> Settings:
     """Check a nested mapping and turn it into settings.
 
@@ -172,14 +192,29 @@ def _parse_override(override: str, document: Mapping[str, object]) -> dict[str, 
     dotted, separator, text = override.partition("=")
     if not separator or not all(dotted.split(".")):
         raise SettingsError(f"--set {override}: expected section.key=value, such as search.rounds=6")
-    section, _, key = dotted.rpartition(".")
-    if section and not isinstance(document.get(section), dict):
-        names = ", ".join(str(name) for name, value in document.items() if isinstance(value, dict))
-        raise SettingsError(f"--set {override}: expected one of the sections {names}, found {dotted}")
     try:
         value = read_yaml(text)
     except yaml.YAMLError:
         raise SettingsError(f"--set {override}: expected a value in YAML, found {text}") from None
+    return _nested(dotted, value, document, f"--set {override}")
+
+
+def _nested(dotted: str, value: object, document: Mapping[str, object], source: str) -> dict[str, object]:
+    """Return what a dotted key and its value say as a settings file would.
+
+    Args:
+        dotted: The key.
+        value: Its value.
+        document: What the files say, for the names of sections.
+        source: Where the key comes from, for the message.
+
+    Raises:
+        SettingsError: There is no such section.
+    """
+    section, _, key = dotted.rpartition(".")
+    if section and not isinstance(document.get(section), dict):
+        names = ", ".join(str(name) for name, value in document.items() if isinstance(value, dict))
+        raise SettingsError(f"{source}: expected one of the sections {names}, found {dotted}")
     return {section: {key: value}} if section else {key: value}
 
 

@@ -1,1 +1,1 @@
-"""The workers that train for a search: processes of this machine, or a Ray cluster."""
+"""What a search needs of its workers, and a Ray cluster as one kind of them (`memnas_core.workers` is the other)."""

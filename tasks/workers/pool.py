@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 
 from memnas_core.records.trainings import NO_LIMITS, Limits
 from memnas_core.settings.schema import Settings
-from tasks.workers.places import training_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import training_places
+from memnas_core.workers.processes import Workers
 
 Result = TypeVar("Result")
 

@@ -32,9 +32,9 @@ from memnas_core.settings.kinds import Device
 from memnas_core.settings.schema import ExecutionSettings
 from memnas_core.training.job import training_version
 from memnas_core.training.process_memory import held_bytes
-from tasks.workers.processes import POLL_SECONDS, WorkerLostError
+from memnas_core.workers.processes import POLL_SECONDS, WorkerLostError
+from memnas_core.workers.watch import LimitError, Watch, check_limit
 from tasks.workers.ray_cluster import living_nodes, no_room, open_cluster, room, training_share
-from tasks.workers.watch import LimitError, Watch, check_limit
 
 if TYPE_CHECKING:
     from prefect_ray.task_runners import PrefectRayFuture

@@ -12,8 +12,8 @@ from memnas_core.errors import RecordError
 from memnas_core.memory.figures import measure
 from memnas_core.space.architecture_json import from_json
 from memnas_core.space.layers import Shape, Workload
-from tasks.workers.places import cpu_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
 
 ROOT = Path(__file__).parents[2]
 

@@ -24,8 +24,8 @@ from memnas_core.settings.file import dump_settings
 from memnas_core.settings.schema import TrainingSettings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.moves import seed_architecture
-from tasks.workers.places import cpu_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
 from tests.core.small_search import small_settings
 from tests.experiments.made_up_searches import full, make_search
 

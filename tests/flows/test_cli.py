@@ -70,6 +70,8 @@ def test_version(memnas: Memnas) -> None:
         (["search", "--round", "3"], "No such option '--round'"),
         (["search", "digits"], "unexpected extra argument"),
         (["ui", "--port", "99999"], "99999 is not in the range"),
+        (["search", "--preset", "digit"], "'digit' is not one of 'digits', 'fashion'"),
+        (["search", "--preset", "digits", "--params", "p.yaml"], "expected either --preset or --params, found both"),
     ],
 )
 def test_usage_errors(arguments: list[str], words: str, memnas: Memnas, tmp_path: Path) -> None:

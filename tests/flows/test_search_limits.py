@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from memnas_core.training.process_memory import held_bytes
-from tasks.workers.places import cpu_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
 from tests.flows.conftest import Place, Running
 from tests.flows.test_search_end_to_end import outcome
 

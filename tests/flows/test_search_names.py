@@ -7,7 +7,8 @@ import pytest
 from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 
 from flows.record import names, shown_settings
-from flows.start import Plan, find_search
+from flows.start import Plan
+from memnas_core.results.beginning import find_search
 from tests.core.small_search import START, small_settings
 
 

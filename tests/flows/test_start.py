@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from flows.start import LONGEST_NAME, find_search, plan_search
+from flows.start import plan_search
 from memnas_core.errors import DataError, InputError, ResumeError, SettingsError, TrackingError
+from memnas_core.results.beginning import LONGEST_NAME, find_search
 from memnas_core.results.folder import SearchFolder
 from memnas_core.settings.file import dump_settings
 from tests.core.small_search import START, small_settings

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.environment import SAFE_PATH, SILENCE, set_environment
+from memnas_core.workers.spawning import SAFE_PATH
+from tasks.environment import SILENCE, set_environment
 
 ROOT = Path(__file__).parents[2]
 

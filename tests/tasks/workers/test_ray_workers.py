@@ -24,10 +24,10 @@ from memnas_core.space.moves import seed_architecture
 from memnas_core.training import record as training_records
 from memnas_core.training import worker
 from memnas_core.training.job import TrainingJob
+from memnas_core.workers.processes import WorkerLostError
+from memnas_core.workers.watch import LimitError
 from tasks.workers import ray_workers
-from tasks.workers.processes import WorkerLostError
 from tasks.workers.ray_workers import NodeError, RayWorkers
-from tasks.workers.watch import LimitError
 from tests.core.processes import wait_until
 from tests.core.short_training import SHORT_TRAINING
 

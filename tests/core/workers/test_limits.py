@@ -21,9 +21,9 @@ from memnas_core.training import record as training_records
 from memnas_core.training import worker as trainer
 from memnas_core.training.job import TrainingJob
 from memnas_core.training.process_memory import held_bytes
-from tasks.workers.places import cpu_places
-from tasks.workers.processes import Workers
-from tasks.workers.watch import MARGIN_BYTES, LimitError, Watch
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
+from memnas_core.workers.watch import MARGIN_BYTES, LimitError, Watch
 from tests.core.processes import tell_and_wait
 
 MB = 1_000_000

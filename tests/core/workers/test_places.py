@@ -7,7 +7,7 @@ import torch
 
 from memnas_core.errors import SettingsError
 from memnas_core.settings.schema import ExecutionSettings
-from tasks.workers.places import ON_CPU, Place, cpu_places, places, training_places
+from memnas_core.workers.places import ON_CPU, Place, cpu_places, places, training_places
 
 
 @pytest.mark.parametrize(

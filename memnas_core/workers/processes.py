@@ -1,6 +1,6 @@
 """Warm worker processes: spawned once, one torch thread each and a share of a GPU if any, replaced when one dies.
 
-Prefect's tasks wait in threads for jobs that run here. torch's thread count and default generator belong to a process,
+Threads of the search wait for jobs that run here. torch's thread count and default generator belong to a process,
 so candidates never train in threads of one process.
 
 Each worker is a pool of one process. Processes of one pool share queues and locks, and a process that is killed while
@@ -11,10 +11,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import active_children, get_context
 from multiprocessing.connection import wait
 from queue import SimpleQueue
@@ -24,9 +23,9 @@ from typing import Self, TypeVar
 from memnas_core.errors import MemnasError
 from memnas_core.records.trainings import NO_LIMITS, Limits
 from memnas_core.training.process_memory import held_bytes
-from tasks.environment import safe_path
-from tasks.workers.places import Place
-from tasks.workers.watch import LimitError, Watch, check_limit
+from memnas_core.workers.places import Place
+from memnas_core.workers.spawning import safe_path, spared_by_ctrl_c, without_main
+from memnas_core.workers.watch import LimitError, Watch, check_limit
 
 POLL_SECONDS = 0.1
 
@@ -51,10 +50,15 @@ class _Worker:
             initargs=(os.getpid(), place),
         )
         # The executor starts its process at the first job and does not tell which process it is.
-        with self._starting, safe_path(), _spared_by_ctrl_c():
+        with self._starting, safe_path(), spared_by_ctrl_c(), without_main():
             before = set(active_children())
-            self._warm = self._executor.submit(_warm_up)  # imports torch while the search is still preparing
-            (self._process,) = set(active_children()) - before
+            try:
+                self._warm = self._executor.submit(_warm_up)  # imports torch while the search is still preparing
+                (self._process,) = set(active_children()) - before
+            except BaseException:  # Ctrl-C: nobody else knows of the process
+                for process in set(active_children()) - before:
+                    process.kill()
+                raise
 
     def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
         return self._executor.submit(function, *arguments)
@@ -90,8 +94,14 @@ class Workers:
         self.count = len(places)
         self._is_stopped = False
         self._changing = threading.Lock()
-        self._all = {_Worker(place) for place in places}
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._all: set[_Worker] = set()
+        try:
+            for place in places:
+                self._all.add(_Worker(place))
+        except BaseException:
+            self.stop()
+            raise
         for worker in self._all:
             self._idle.put(worker)
 
@@ -169,16 +179,6 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-@contextmanager
-def _spared_by_ctrl_c() -> Iterator[None]:
-    """Let processes that start in the block not see Ctrl-C, which reaches the whole group: their parent decides."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, also before Python has begun
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(parent: int, place: Place) -> None:

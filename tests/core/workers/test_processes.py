@@ -15,8 +15,8 @@ import pytest
 import torch
 import torch.utils.deterministic
 
-from tasks.workers.places import ON_CPU, Place, cpu_places
-from tasks.workers.processes import WorkerLostError, Workers, _take
+from memnas_core.workers.places import ON_CPU, Place, cpu_places
+from memnas_core.workers.processes import WorkerLostError, Workers, _take
 from tests.core.processes import tell_and_wait, wait_until
 
 
@@ -127,8 +127,8 @@ def test_one_torch_thread_and_no_signals(workers: Workers, threads: ThreadPoolEx
 
 EARLY = """
 import os, signal
-from tasks.workers.places import cpu_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import cpu_places
+from memnas_core.workers.processes import Workers
 signal.signal(signal.SIGINT, lambda *_: None)
 with Workers(cpu_places(2)) as workers:
     os.killpg(0, signal.SIGINT)  # the workers need seconds to import torch
@@ -228,8 +228,8 @@ def test_workers_go_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from tasks.workers.places import ON_CPU, Place, cpu_places
-from tasks.workers.processes import Workers
+from memnas_core.workers.places import ON_CPU, Place, cpu_places
+from memnas_core.workers.processes import Workers
 from tests.core.processes import tell_and_wait
 
 Workers(cpu_places(1)).run(tell_and_wait, Path(sys.argv[1]) / "busy", Path(sys.argv[1]) / "never")
