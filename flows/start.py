@@ -66,8 +66,8 @@ def plan_search(params: Path, overrides: Sequence[str], name: str | None, resume
     shown, objective = DATASETS[settings.data.dataset].shown, settings.objective
     if shown is not None:  # for a folder this is checked once its images are prepared
         channels, classes = shown
-        widths = objective.weight_bytes, objective.activation_bytes
-        check_budget(settings.network, objective, Workload(Shape(channels, side, side), classes, *widths))
+        workload = Workload(Shape(channels, side, side), classes, objective.weight_bytes, objective.activation_bytes)
+        check_budget(settings.network, objective, workload, settings.search.widths)
     folder.check(settings, resume)
     is_finished = folder.is_finished and damage(folder) is None and not _images_changed(settings, folder)
     origin = None
