@@ -15,7 +15,7 @@ The paper only says that the block architecture is kept and that the network has
 from dataclasses import replace
 
 from memnas_core.errors import GraphError
-from memnas_core.space.architecture import Architecture, Block
+from memnas_core.space.architecture import Architecture
 from memnas_core.space.graph import IMAGE, Graph, head, lower_block
 from memnas_core.space.layers import Layer, LayerKind, Shape
 
@@ -33,7 +33,7 @@ def extend(architecture: Architecture, blocks: int = BLOCKS, filters: int = FILT
     Args:
         architecture: The network that a search found.
         blocks: Number of blocks of the result, at least as many as were found.
-        filters: Number of filters of the result, the paper's F.
+        filters: Number of filters of the result, the paper's F. A block's own number grows as F does.
 
     Raises:
         GraphError: Fewer blocks were asked for than were found.
@@ -42,13 +42,14 @@ def extend(architecture: Architecture, blocks: int = BLOCKS, filters: int = FILT
     if blocks < len(found):
         raise GraphError(f"blocks: expected at least {len(found)}, as many as were found; got {blocks}")
     halving = {blocks * part // (HALVINGS + 1) for part in range(1, HALVINGS + 1)}
+    wider = [
+        replace(block, filters=block.filters and max(1, block.filters * filters // architecture.filters))
+        for block in found
+    ]
     return Architecture(
-        tuple(replace(_source(found, place, blocks), stride=1 + (place in halving)) for place in range(blocks)), filters
+        tuple(replace(wider[place * len(found) // blocks], stride=1 + (place in halving)) for place in range(blocks)),
+        filters,
     )
-
-
-def _source(found: tuple[Block, ...], place: int, blocks: int) -> Block:
-    return found[place * len(found) // blocks]
 
 
 def lower_extended(architecture: Architecture, input_shape: Shape = IMAGENET, classes: int = IMAGENET_CLASSES) -> Graph:

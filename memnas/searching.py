@@ -86,7 +86,7 @@ def _run(beginning: "Beginning", progress: Callable[[Progress], object]) -> None
         dataset = prepare_dataset(settings.data, settings.search.seed, store, factor, origin=origin)
         check_varied(dataset)
         info = open_dataset(dataset).info
-        check_budget(settings.network, settings.objective, info.workload(settings.objective))
+        check_budget(settings.network, settings.objective, info.workload(settings.objective), settings.search.widths)
         fingerprint = origin.fingerprint if origin else ""
         folder.begin(settings, Start(info, versions(), machine(), time.time(), images=fingerprint))
         note_version(folder.path, training_version(), time.time())

@@ -10,7 +10,8 @@ A token is a cell as the controller sees it: its five binary vectors side by sid
     stride     1                 1 where that block has stride 2
 
 The block is encoded because trimming leaves blocks with different numbers of cells, so that a token's place in
-the sequence does not tell its block. The filters are not encoded: all architectures of a search share them.
+the sequence does not tell its block. The filters are not encoded: all architectures of the paper's space share them.
+Where blocks have their own numbers of filters, which goes beyond the paper, this encoding does not see them.
 
 A sequence is cell-major: the first cell of every block, then the second cell of every block that has one,
 and so on. Growing appends one cell to every block, so that (while blocks are equally long) a grown

@@ -8,7 +8,7 @@ A path leads from the block's input through cells to the block's output. Its len
 with weights on it (a factorised one counts once; projections do not count), its reach by how many pixels it
 widens the receptive field to each side. Weights and multiplications are logarithms, since their ratios matter.
 
-Facts of a block depend on the block, the filters and the channels that enter it, and are cached: a round with
+Facts of a block depend on the block, its filters and the channels that enter it, and are cached: a round with
 thousands of candidates has a few hundred different blocks.
 """
 
@@ -60,11 +60,11 @@ def block_features(architecture: Architecture) -> _Array:
     """Return the facts of each block, shape (blocks, len(BLOCK_FEATURES))."""
     rows: list[tuple[float, ...]] = []
     channels, area = architecture.filters, 1.0
-    place = BLOCK_FEATURES.index("log_multiplications")
     for block in architecture.blocks:
         area /= block.stride**2
-        found, multiplications, channels = _block_features(block, architecture.filters, channels)
-        rows.append((*found[:place], float(np.log(multiplications * area)), *found[place:]))
+        found, multiplications, channels = _block_features(block, block.width(architecture.filters), channels)
+        output = channels / architecture.filters
+        rows.append((*found, float(np.log(multiplications * area)), output))
     return np.array(rows)
 
 
@@ -76,6 +76,11 @@ def whole_features(architecture: Architecture, memory: PeakFigures) -> _Array:
     of_blocks = block_features(architecture)
     exact = (memory.param_bytes, memory.paper_bytes, memory.sequential_bytes, memory.minimum_bytes)
     return np.concatenate([of_blocks.ravel(), of_blocks.sum(axis=0), np.log(exact)])
+
+
+def width_features(architecture: Architecture) -> _Array:
+    """Return the logarithm of each block's filters in units of F, shape (blocks,); zeros in the paper's space."""
+    return np.log(np.array(architecture.widths) / architecture.filters)
 
 
 def place_counts(architecture: Architecture) -> _Array:
@@ -191,7 +196,13 @@ def _cells(cells: tuple[Cell, ...], stride: int, filters: int) -> _Cells:
 
 @lru_cache(maxsize=1 << 14)
 def _block_features(block: Block, filters: int, in_channels: int) -> tuple[tuple[float, ...], float, int]:
-    """Return a block's facts without multiplications, its multiplications a pixel, and the channels it gives."""
+    """Return the facts of a block that come before multiplications, its multiplications a pixel, and its channels.
+
+    Args:
+        block: The block.
+        filters: Filters of its operation layers.
+        in_channels: Channels of its input.
+    """
     known = _cells(block.cells, block.stride, filters)
     projection = 0 if in_channels == filters else projection_weights(in_channels, filters)
     included = [number for number, cell in enumerate(block.cells, start=1) if cell.included]
@@ -212,7 +223,6 @@ def _block_features(block: Block, filters: int, in_channels: int) -> tuple[tuple
         out.total_reach / out.number,
         np.log(out.number),
         np.log1p(known.weights + projection),
-        channels / filters,
     )
     multiplications = known.multiplications + projection * block.stride**2
     return tuple(map(float, found)), float(multiplications + 1), channels

@@ -9,7 +9,8 @@
 It is known before any training that larger networks are usually more accurate. The linear term holds from the first
 example on, and extrapolates beyond the largest example, which a forest cannot. The forest learns the rest from features
 of each block and of the whole network (operations, path lengths, weights, multiplications, peaks), and from counts of
-each layer in each place. Nothing depends on the order of cells, branches or candidates.
+each layer in each place. If an example has blocks with their own numbers of filters, these are features too. Nothing
+depends on the order of cells, branches or candidates.
 
 To the forest, structures are correlated if its trees put them into the same leaves; a prediction is a mean over such
 examples. This is the paper's idea of correlation between structures without its recurrent networks.
@@ -27,7 +28,7 @@ import numpy.typing as npt
 from sklearn.ensemble import RandomForestRegressor
 
 from memnas_core.controller.examples import Example, in_order, targets_of
-from memnas_core.controller.features import place_counts, whole_features
+from memnas_core.controller.features import place_counts, whole_features, width_features
 from memnas_core.errors import ArchitectureError
 from memnas_core.memory.figures import measure_peaks
 from memnas_core.settings.schema import ControllerSettings
@@ -54,6 +55,7 @@ class ForestModel:
 
     Attributes:
         blocks: Number of blocks of every architecture.
+        widths: Whether the filters of each block are among the features.
         forest: Random forest for the residual of the linear term.
         mean_size: Mean logarithm of the examples' weights.
         size_scale: Standard deviation of that logarithm; 1 if all are equal.
@@ -62,6 +64,7 @@ class ForestModel:
     """
 
     blocks: int
+    widths: bool
     forest: RandomForestRegressor
     mean_size: float
     size_scale: float
@@ -84,13 +87,14 @@ class ForestModel:
         ordered = in_order(examples)
         targets = targets_of(ordered)
         blocks = len(ordered[0].architecture.blocks)
-        sizes, features = _known([example.architecture for example in ordered], blocks)
+        widths = any(set(example.architecture.widths) != {example.architecture.filters} for example in ordered)
+        sizes, features = _known([example.architecture for example in ordered], blocks, widths)
         mean_size, size_scale = float(sizes.mean()), float(sizes.std()) or 1.0
         rest = targets.standardised - PRIOR * (sizes - mean_size) / size_scale
         forest = RandomForestRegressor(
             TREES, min_samples_leaf=LEAST_LEAF, max_features=FEATURE_SHARE, random_state=seed
         ).fit(features, rest)
-        return cls(blocks, forest, mean_size, size_scale, targets.centre, targets.spread)
+        return cls(blocks, widths, forest, mean_size, size_scale, targets.centre, targets.spread)
 
     def predict(self, architectures: Sequence[Architecture]) -> _Array:
         """Return the predicted target of each architecture in the targets' unit, shape (n,).
@@ -100,12 +104,12 @@ class ForestModel:
         """
         if not architectures:
             return np.empty(0)
-        sizes, features = _known(architectures, self.blocks)
+        sizes, features = _known(architectures, self.blocks, self.widths)
         line = PRIOR * (sizes - self.mean_size) / self.size_scale
         return np.asarray(self.centre + self.spread * (line + self.forest.predict(features)))
 
 
-def _known(architectures: Sequence[Architecture], blocks: int) -> tuple[_Array, _Array]:
+def _known(architectures: Sequence[Architecture], blocks: int, widths: bool) -> tuple[_Array, _Array]:
     """Return the logarithm of the weights of n architectures, shape (n,), and their features, shape (n, features)."""
     for architecture in architectures:
         if len(architecture.blocks) != blocks:
@@ -113,7 +117,10 @@ def _known(architectures: Sequence[Architecture], blocks: int) -> tuple[_Array, 
                 f"{architecture.arch_id}: expected {blocks} blocks, found {len(architecture.blocks)}"
             )
     sizes, rows = zip(*map(_features, architectures), strict=True)
-    return np.array(sizes), np.stack(rows)
+    features = np.stack(rows)
+    if widths:
+        features = np.hstack([features, np.stack([width_features(architecture) for architecture in architectures])])
+    return np.array(sizes), features
 
 
 @lru_cache(maxsize=1 << 15)  # most candidates around a front come up in the next round too

@@ -65,8 +65,8 @@ class PlannedBlock(NamedTuple):
     Attributes:
         cells: Cells of the block, or others whose operators make tensors of the same sizes.
         stride: Stride of the block.
-        filters: The paper's F.
-        in_channels: Channels of the block's input, a multiple of F.
+        filters: Filters of the block's operation layers.
+        in_channels: Channels of the block's input.
         order: Layers in running order, as indices into the layers of the lowered block.
     """
 
@@ -96,7 +96,8 @@ def block_arena(
     """
     pixels = output[0] * output[1]
     widths = element_bytes, INDEX_BYTES
-    if kernels is None and not any(block.filters * pixels * width % ARENA.alignment for width in widths):
+    channels = block.filters, block.in_channels  # all its tensors have a multiple of one of them
+    if kernels is None and not any(one * pixels * width % ARENA.alignment for one in channels for width in widths):
         one = _block_arena(block, (1, 1), element_bytes, 1, None)
         return PartArena(one.bytes * pixels, one.lower_bound * pixels)
     return _block_arena(block, output, element_bytes, ARENA.alignment, kernels)
@@ -114,10 +115,13 @@ def _block_arena(
 
 @lru_cache
 def most_scratch(filters: int, kernels: Kernels) -> int:
-    """Return an upper bound on the scratch memory of a layer in a block, in bytes; layers read 2F channels at most.
+    """Return an upper bound on the scratch memory of a layer in a block, in bytes.
+
+    Layers read at most twice as many channels as the block has filters. The projection of the block's input may read
+    more, but needs no scratch memory.
 
     Args:
-        filters: The paper's F.
+        filters: Filters of the block's operation layers.
         kernels: Kernels of the core.
     """
     place = Place("", "", Shape(2 * filters, 1, 1), 2 * filters, 1, 0)

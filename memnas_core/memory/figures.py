@@ -181,7 +181,7 @@ def measure(architecture: Architecture, workload: Workload, kernels: Kernels | N
         planned = figures.planned
         if kernels is not None:  # they need other scratch memory where tensors are the same
             planned = planned._replace(cells=block.cells)
-            most += most_scratch(architecture.filters, kernels)
+            most += most_scratch(planned.filters, kernels)
         blocks.append(_Planning(figures.peaks.minimum * pixels, most, planned, output))
     for planning in sorted(blocks, key=lambda planning: -planning.least):
         if planning.most > arena.bytes:
@@ -208,12 +208,12 @@ def measure_peaks(architecture: Architecture, input_shape: Shape, classes: int) 
 def _whole(architecture: Architecture, input_shape: Shape, classes: int) -> _Whole:
     check_input_side(architecture, input_shape.height)
     check_input_side(architecture, input_shape.width)
-    filters, first = architecture.filters, stem(architecture.filters, input_shape)
+    first = stem(architecture.filters, input_shape)
     weights, shape = first.weights, first.output
     paper, sequential, minimum = _end_peaks((first,), IMAGE, input_shape)
     blocks = []
     for block in architecture.blocks:
-        figures = _block_figures(block, filters, shape.channels)
+        figures = _block_figures(block, block.width(architecture.filters), shape.channels)
         shape = Shape(figures.channels, shape.height // block.stride, shape.width // block.stride)
         weights += figures.weights
         pixels = shape.height * shape.width
@@ -259,7 +259,13 @@ class _CellFigures(NamedTuple):
 
 
 def _block_figures(block: Block, filters: int, in_channels: int) -> _BlockFigures:
-    """Return the figures of a block for one pixel of its output; every tensor grows with the output's area."""
+    """Return the figures of a block for one pixel of its output; every tensor grows with the output's area.
+
+    Args:
+        block: The block.
+        filters: Filters of its operation layers.
+        in_channels: Channels of its input.
+    """
     widths = [filters]
     cells = []
     for cell in block.cells:
@@ -296,7 +302,7 @@ def _cell_figures(cell: Cell, reads: tuple[int, int], stride: int, filters: int)
         cell: The cell.
         reads: Channels of the inputs of its two branches; 0 for a missing branch.
         stride: Stride of the cell's block.
-        filters: The paper's F.
+        filters: Filters of the block's operation layers.
     """
     weights = subsamplings = poolings = 0
     same: list[Branch | None] = []

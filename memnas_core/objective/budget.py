@@ -7,7 +7,7 @@ The first base is trimmed in the same way if it does not fit.
 
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from memnas_core.settings.schema import NetworkSettings, ObjectiveSettings
 from memnas_core.space import operations as ops
 from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Combiner
 from memnas_core.space.layers import Workload
-from memnas_core.space.moves import Candidate, Move, MoveKind, apply, edge_cuts, trims
+from memnas_core.space.moves import WIDTHS, Candidate, Move, MoveKind, apply, reductions
 
 Measuring = Callable[[Architecture], MemoryFigures]
 """Returns the memory figures of an architecture at the widths, image and classes of the search."""
@@ -158,19 +158,41 @@ def smallest_architecture(
     return Architecture(tuple(Block((cell,), stride) for cell, stride in zip(cells, strides, strict=True)), filters)
 
 
-def check_budget(network: NetworkSettings, objective: ObjectiveSettings, workload: Workload) -> None:
+def smallest_architectures(
+    strides: Sequence[int], filters: int, pooling: ops.Operation, widths: bool
+) -> tuple[Architecture, ...]:
+    """Return the networks of which one fits if any network does; without widths, that of `smallest_architecture` alone.
+
+    If blocks may be narrowed, the others have the least number of filters m from one block on. Take any network, and
+    let p be its first block with fewer than F filters, which is projected from F channels or more; without such a
+    block, the first network here needs no more. The one with m filters from p on has no more weights: its only
+    projection is no larger than that of block p, and its classifier reads m channels. Up to p it is as small as the
+    first network here, the projection reads and writes no more, and later all tensors are smaller.
+    """
+    plain = smallest_architecture(strides, filters, pooling)
+    if not widths or filters <= WIDTHS[0]:
+        return (plain,)
+    narrow = tuple(replace(block, filters=WIDTHS[0]) for block in plain.blocks)
+    later = (Architecture(plain.blocks[:place] + narrow[place:], filters) for place in range(len(narrow)))
+    return (plain, *later)
+
+
+def check_budget(
+    network: NetworkSettings, objective: ObjectiveSettings, workload: Workload, widths: bool = False
+) -> None:
     """Refuse a budget that no network of the template can meet.
 
     Args:
         network: Filters and strides.
         objective: The budget and the convention.
         workload: Images, classes and element widths.
+        widths: Whether blocks may be narrowed.
 
     Raises:
         SettingsError: The smallest network exceeds a limit; the message names such limits and its footprint.
     """
-    smallest = smallest_architecture(network.strides, network.filters, _least_pooling(objective))
-    memory = measuring(workload, objective)(smallest)
+    smallest = smallest_architectures(network.strides, network.filters, _least_pooling(objective), widths)
+    memory = min(map(measuring(workload, objective), smallest), key=lambda figures: excess(figures, objective))
     beyond = [use for use in uses(memory, objective) if use.excess]
     if not beyond:
         return
@@ -188,7 +210,7 @@ def check_budget(network: NetworkSettings, objective: ObjectiveSettings, workloa
 
 
 def fitted_seed(
-    seed: Architecture, objective: ObjectiveSettings, measured: Measuring
+    seed: Architecture, objective: ObjectiveSettings, measured: Measuring, widths: bool = False
 ) -> tuple[Architecture, tuple[Move, ...]]:
     """Trim the first base until it fits, each time with the trim that leaves the least excess.
 
@@ -196,13 +218,19 @@ def fitted_seed(
     first. Trimming ends when only identities are left. If these do not fit but the smallest architecture does, which
     has poolings in place of some of them, further moves lead to it.
 
+    Args:
+        seed: The first base.
+        objective: The budget and the convention.
+        measured: Function that measures a network.
+        widths: Whether blocks are narrowed too.
+
     Returns:
         The base and the moves that led to it. If the base does not fit, no network does.
     """
     moves: list[Move] = []
     while not fits(measured(seed), objective):
         options = []
-        for place, move in enumerate((*trims(seed), *edge_cuts(seed))):
+        for place, move in enumerate(reductions(seed, widths)):
             trimmed = apply(seed, move)
             if trimmed is not None and trimmed != seed:
                 memory = measured(trimmed)
@@ -210,11 +238,11 @@ def fitted_seed(
                 total = memory.param_bytes + memory.activation_bytes(objective.activation_convention)
                 options.append((beyond, total if beyond else -total, place, move, trimmed))
         if not options:
-            pooling = _least_pooling(objective)
-            smallest = smallest_architecture([block.stride for block in seed.blocks], seed.filters, pooling)
-            if fits(measured(smallest), objective):
-                moves += _from_identities(seed, pooling)
-                seed = smallest
+            pooling, strides = _least_pooling(objective), [block.stride for block in seed.blocks]
+            for smallest in smallest_architectures(strides, seed.filters, pooling, widths):
+                if fits(measured(smallest), objective):
+                    moves += (*_to_widths(seed, smallest), *_from_identities(seed, pooling))
+                    return smallest, tuple(moves)
             break
         _, _, _, move, seed = min(options, key=lambda option: option[:3])
         moves.append(move)
@@ -223,6 +251,13 @@ def fitted_seed(
 
 def _least_pooling(objective: ObjectiveSettings) -> ops.Operation:
     return ops.AVERAGE_POOL_3X3 if kernels_of(objective) is None else ops.MAX_POOL_3X3
+
+
+def _to_widths(bare: Architecture, smallest: Architecture) -> Iterator[Move]:
+    """Yield the moves that give a network, narrowed as far as possible, the widths of another."""
+    for number, (width, wanted) in enumerate(zip(bare.widths, smallest.widths, strict=True), start=1):
+        if width != wanted:
+            yield Move(MoveKind.WIDEN, number, filters=wanted)
 
 
 def _from_identities(bare: Architecture, pooling: ops.Operation) -> Iterator[Move]:
@@ -244,6 +279,7 @@ def trimmed_to_fit(
     objective: ObjectiveSettings,
     measured: Measuring,
     rng: random.Random,
+    widths: bool = False,
 ) -> list[tuple[Candidate, MemoryFigures]]:
     """Return candidates that fit, made from some that do not by trimming them further.
 
@@ -254,6 +290,7 @@ def trimmed_to_fit(
         objective: The budget, the element widths and the convention.
         measured: Function that measures a network.
         rng: Random source for the choice of candidates and of trims.
+        widths: Whether blocks are narrowed too.
 
     Returns:
         The new candidates and their memory, each network once; fewer than `count` if no more are found.
@@ -265,7 +302,7 @@ def trimmed_to_fit(
         parent = rng.choice(candidates)
         architecture, memory, moves = parent.architecture, measured(parent.architecture), [*parent.moves]
         while not fits(memory, objective):
-            options = _glance(architecture, rng)
+            options = _glance(architecture, rng, widths)
             if not options:
                 break
             weighed = [(measured(trimmed), move, trimmed) for move, trimmed in options]
@@ -281,9 +318,9 @@ def trimmed_to_fit(
     return found
 
 
-def _glance(architecture: Architecture, rng: random.Random) -> list[tuple[Move, Architecture]]:
+def _glance(architecture: Architecture, rng: random.Random, widths: bool) -> list[tuple[Move, Architecture]]:
     """Return up to `GLANCES` random trims that change the network, with their results; empty only if none does."""
-    every = [*trims(architecture), *edge_cuts(architecture)]
+    every = list(reductions(architecture, widths))
     options: list[tuple[Move, Architecture]] = []
     for move in rng.sample(every, len(every)):
         trimmed = apply(architecture, move)

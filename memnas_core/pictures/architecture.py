@@ -172,8 +172,9 @@ def _add_block(ink: Ink, group: _Group, left: float, top: float, width: float) -
 def _write_head(ink: Ink, group: _Group, left: float, top: float, width: float) -> None:
     ink.write(left + 0.1, top + 0.17, group.title, TEXT_SIZE, weight="bold")
     cells = len(group.block.cells)
+    own = "" if group.block.filters is None else f", {group.block.filters} filters"
     missing = f", {cells} of {group.full_cells} cells" if cells < group.full_cells else ""
-    ink.write(left + 0.1, top + 0.35, f"stride {group.block.stride}{missing}", TINY_SIZE, SOFT)
+    ink.write(left + 0.1, top + 0.35, f"stride {group.block.stride}{own}{missing}", TINY_SIZE, SOFT)
     words = ([f"×{group.count}"] if group.count > 1 else []) + (["trimmed"] if group.is_trimmed else [])
     color = ACCENT if group.is_trimmed else INK
     ink.write(left + width - 0.1, top + 0.17, " ".join(words), SMALL_SIZE, color, "right", "bold")

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 from memnas_core.controller.interface import Controller
 from memnas_core.memory.figures import MemoryFigures
@@ -28,7 +28,7 @@ from memnas_core.search.state import SearchState
 from memnas_core.settings.schema import ObjectiveSettings, SearchSettings, Settings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.layers import Workload
-from memnas_core.space.moves import Candidate, MoveCounts, everywhere
+from memnas_core.space.moves import Candidate, MoveCounts, everywhere, resized_everywhere
 
 FLOOR_SHARE = 0.8
 """Accuracy floor without a setting, as a share of the way from guessing to the first network's accuracy."""
@@ -195,7 +195,7 @@ class Neighbourhoods:
         moves = [around.counts for around in every]
         grown, trimmed, cut = sum(m.grown for m in moves), sum(m.trimmed for m in moves), sum(m.cut for m in moves)
         invalid = sum(m.invalid for m in moves)
-        single = sum(_way(candidate) is not _Way.TRIMMED_DEEPLY for candidate, _ in found.values())
+        single = sum(candidate.is_single or candidate.is_grown for candidate, _ in found.values())
         counts = MoveCounts(grown, trimmed, cut, invalid, grown + trimmed + cut - invalid - single)
         return Generation(
             [candidate for candidate, _ in found.values()],
@@ -208,7 +208,7 @@ class Neighbourhoods:
     def _around(self, base: Base) -> Generation:
         if base.arch_id not in self._made:
             near = generate_round(base.architecture, 0, self._workload, self._objective, (), self._settings)
-            deep = [] if self._settings.moves == "grow" else list(self._deeply_trimmed(base.architecture, near))
+            deep = [] if self._settings.moves == "grow" else list(self._changed_deeply(base.architecture, near))
             self._made[base.arch_id] = Generation(
                 [*near.candidates, *(candidate for candidate, _ in deep)],
                 [*near.memory, *(memory for _, memory in deep)],
@@ -217,14 +217,16 @@ class Neighbourhoods:
             )
         return self._made[base.arch_id]
 
-    def _deeply_trimmed(self, base: Architecture, near: Generation) -> Iterator[tuple[Candidate, MemoryFigures]]:
+    def _changed_deeply(self, base: Architecture, near: Generation) -> Iterator[tuple[Candidate, MemoryFigures]]:
         """Yield networks made by several trims at once: the same trim in all blocks, or different ones.
 
         One trim saves a few percent of the memory. Networks with their base's weights recover from several trims.
+        Where widths are searched, all blocks are also widened or narrowed by one step.
         """
         objective, base_id = self._objective, base.arch_id
         seen = {base_id, *(candidate.arch_id for candidate in near.candidates)}
-        for network, move in everywhere(base):
+        resized = resized_everywhere(base) if self._settings.widths else ()
+        for network, move in chain(everywhere(base), resized):
             memory = self._measured(network)
             if network.arch_id not in seen and fits(memory, objective):
                 seen.add(network.arch_id)
@@ -236,7 +238,8 @@ class Neighbourhoods:
             limit = replace(objective, max_total_bytes=max(1, round(share * whole)))
             too_large = [candidate for candidate in trimmed if not fits(self._measured(candidate.architecture), limit)]
             if too_large:
-                deep = trimmed_to_fit(too_large, self._settings.top_k, seen, limit, self._measured, rng)
+                count, widths = self._settings.top_k, self._settings.widths
+                deep = trimmed_to_fit(too_large, count, seen, limit, self._measured, rng, widths)
                 seen.update(candidate.arch_id for candidate, _ in deep)
                 yield from deep
 
@@ -247,11 +250,14 @@ class _Way(Enum):
     TRIMMED = auto()
     TRIMMED_DEEPLY = auto()
     GROWN = auto()
+    WIDENED = auto()
 
 
 def _way(candidate: Candidate) -> _Way:
     if candidate.is_grown:
         return _Way.GROWN
+    if candidate.is_widened:
+        return _Way.WIDENED
     return _Way.TRIMMED if candidate.is_single else _Way.TRIMMED_DEEPLY
 
 
@@ -266,7 +272,7 @@ def rank_for_front(
 ) -> Ranking:
     """Order a round's candidates by the area that they are expected to add to the front.
 
-    Those that are expected to add something come first. Among them trimmed, deeply trimmed and grown ones take
+    Those that are expected to add something come first. Among them trimmed, deeply trimmed, grown and widened ones take
     turns, so that a prediction that favours one way does not exclude the others.
 
     Args:

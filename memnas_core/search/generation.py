@@ -13,7 +13,16 @@ from memnas_core.search.candidates import Generation
 from memnas_core.settings.schema import NetworkSettings, ObjectiveSettings, SearchSettings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.layers import Workload
-from memnas_core.space.moves import Candidate, MoveCounts, apply, first_network, generate, growths, seed_architecture
+from memnas_core.space.moves import (
+    Candidate,
+    MoveCounts,
+    apply,
+    first_network,
+    generate,
+    growths,
+    seed_architecture,
+    widenings,
+)
 
 CHOICES = 4
 """A round near a limit is filled up to this many candidates per trained one, so that there is a choice."""
@@ -42,9 +51,9 @@ def generate_round(
             trained, and the seed.
     """
     measured = measuring(workload, objective)
-    candidates, counts = generate(base, number, known)
+    candidates, counts = generate(base, number, known, settings.widths)
     if settings.moves == "grow":
-        candidates, counts = _grown_only(base, candidates)
+        candidates, counts = _larger_only(base, candidates, settings.widths)
     if max(len(block.cells) for block in base.blocks) >= settings.max_cells:
         candidates = tuple(candidate for candidate in candidates if not candidate.is_grown)
     every = [(candidate, measured(candidate.architecture)) for candidate in candidates]
@@ -56,27 +65,30 @@ def generate_round(
     if over_budget and missing > 0 and settings.moves != "grow":
         seen = {base.arch_id, *known, *inside}
         rng = random.Random(f"{settings.seed} {number} {base.arch_id}")
-        more = trimmed_to_fit(over_budget, missing, seen, objective, measured, rng)
+        more = trimmed_to_fit(over_budget, missing, seen, objective, measured, rng, settings.widths)
     chosen = [*kept, *more]
     return Generation([c for c, _ in chosen], [m for _, m in chosen], counts, len(over_budget), len(more))
 
 
-def _grown_only(base: Architecture, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], MoveCounts]:
-    """Return the grown candidates, and the counts of growing moves alone.
+def _larger_only(
+    base: Architecture, candidates: Sequence[Candidate], widths: bool
+) -> tuple[tuple[Candidate, ...], MoveCounts]:
+    """Return the candidates that were grown or widened, and the counts of these moves alone.
 
-    `generate` grows before it trims, so that no grown candidate was left out as the duplicate of a trimmed one.
+    `generate` makes them before it trims, so that none was left out as the duplicate of a trimmed one.
     """
-    kept = tuple(candidate for candidate in candidates if candidate.is_grown)
-    valid = [apply(base, move) is not None for move in growths(base)]
+    kept = tuple(candidate for candidate in candidates if candidate.is_grown or candidate.is_widened)
+    moves = (*growths(base), *(widenings(base) if widths else ()))
+    valid = [apply(base, move) is not None for move in moves]
     return kept, MoveCounts(len(valid), 0, 0, valid.count(False), valid.count(True) - len(kept))
 
 
 def first_candidate(
-    architecture: Architecture, workload: Workload, objective: ObjectiveSettings
+    architecture: Architecture, workload: Workload, objective: ObjectiveSettings, widths: bool = False
 ) -> tuple[Candidate, MemoryFigures]:
-    """Return a first network, trimmed if it exceeds the budget, and its memory."""
+    """Return a first network, trimmed if it exceeds the budget (and narrowed, with `widths`), and its memory."""
     measured = measuring(workload, objective)
-    architecture, moves = fitted_seed(architecture, objective, measured)
+    architecture, moves = fitted_seed(architecture, objective, measured, widths)
     return first_network(architecture, moves), measured(architecture)
 
 
@@ -87,7 +99,7 @@ def first_generation(
     found: dict[str, tuple[Candidate, MemoryFigures]] = {}
     for operations in settings.seed_cells:
         architecture = seed_architecture(network.strides, network.filters, operations)
-        candidate, memory = first_candidate(architecture, workload, objective)
+        candidate, memory = first_candidate(architecture, workload, objective, settings.widths)
         found.setdefault(candidate.arch_id, (candidate, memory))
     candidates, figures = zip(*found.values(), strict=True)
     return Generation(candidates, figures, MoveCounts(0, 0, 0, 0, 0))

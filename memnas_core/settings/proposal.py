@@ -117,6 +117,7 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "search.max_cells": (6, "Ends a search whose blocks have so many cells."),
         "search.max_training_images": (None, "No limit on the images that all candidates see."),
         "search.patience": (None, "Rounds without progress do not end the search."),
+        "search.widths": (False, "All blocks have network.filters; true widens and narrows each by itself too."),
         "objective.accuracy_weight": (
             0.99,
             "The paper's lambda: half the weights and activations are worth 1 % of the accuracy. With a budget, 1 "

@@ -90,7 +90,7 @@ class NetworkSettings:
     """The template that every candidate fills.
 
     Attributes:
-        filters: Filters of every operation layer (the paper's F).
+        filters: Filters of every operation layer (the paper's F); with `search.widths`, those that blocks begin with.
         strides: Stride of each block, 1 or 2; the list's length is the number of blocks.
     """
 
@@ -125,6 +125,10 @@ class SearchSettings:
         max_cells: The search ends when its base has so many cells in a block.
         max_training_images: End after so many training images seen by all candidates together; null: no limit.
         patience: End after so many rounds in a row without a candidate above its base (score > 0); null: no limit.
+        widths: Whether blocks are widened and narrowed, each to a number of filters of its own
+            (`memnas_core.space.moves`). Not in the paper.
+
+    The last one was added later; without it, a file means what it meant before.
     """
 
     seed: NonNegativeInt
@@ -142,6 +146,7 @@ class SearchSettings:
     max_cells: PositiveInt
     max_training_images: PositiveInt | None
     patience: PositiveInt | None
+    widths: bool = False
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

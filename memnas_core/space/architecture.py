@@ -7,7 +7,7 @@ block: 0 is the block's input and j the output of the block's j-th cell.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -70,17 +70,25 @@ def _branch_rank(branch: Branch) -> tuple[int, int]:
 class Block:
     """Cells in the order in which they were added, and the stride of the layers that read the block's input.
 
+    Attributes:
+        cells: The cells.
+        stride: The stride, 1 or 2.
+        filters: Filters of every operation layer of the block; None: the architecture's (the paper's F).
+
     Raises:
         ArchitectureError: A cell reads an output that does not exist yet, has no branch, or is neither read nor
-            included; or no cell is included in the block's output.
+            included; no cell is included in the block's output; or the filters are no positive number.
     """
 
     cells: tuple[Cell, ...]
     stride: int
+    filters: int | None = None
 
     def __post_init__(self) -> None:
         if self.stride not in (1, 2):
             raise ArchitectureError(f"stride: expected 1 or 2, found {self.stride}")
+        if self.filters is not None and self.filters < 1:
+            raise ArchitectureError(f"filters: expected a positive number, found {self.filters}")
         read = {branch.input for cell in self.cells for branch in cell.branches}
         for number, cell in enumerate(self.cells, start=1):
             if not cell.branches:
@@ -97,10 +105,22 @@ class Block:
         if not any(cell.included for cell in self.cells):
             raise ArchitectureError("cells: expected at least one that is included in the block's output, found none")
 
+    def width(self, filters: int) -> int:
+        """Return the filters of every operation layer of the block.
+
+        Args:
+            filters: The architecture's (the paper's F).
+        """
+        return filters if self.filters is None else self.filters
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A sequence of blocks in which every operation layer has `filters` filters (the paper's F)."""
+    """A sequence of blocks in which every operation layer has `filters` filters (the paper's F).
+
+    A block may have a number of its own, which goes beyond the paper; the stem has `filters` in any case. A block
+    whose own number is `filters` is stored without it, so that equal networks are equal values.
+    """
 
     blocks: tuple[Block, ...]
     filters: int
@@ -110,6 +130,9 @@ class Architecture:
             raise ArchitectureError("blocks: expected at least one, found none")
         if self.filters < 1:
             raise ArchitectureError(f"filters: expected a positive number, found {self.filters}")
+        if any(block.filters == self.filters for block in self.blocks):
+            plain = [replace(block, filters=None) if block.filters == self.filters else block for block in self.blocks]
+            object.__setattr__(self, "blocks", tuple(plain))
 
     @property
     def arch_id(self) -> str:
@@ -119,6 +142,11 @@ class Architecture:
         """
         code = f"{self.filters};" + ";".join(_block_code(block) for block in self.blocks)
         return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Filters of the operation layers of each block."""
+        return tuple(block.width(self.filters) for block in self.blocks)
 
     @property
     def reduction(self) -> int:
@@ -140,14 +168,16 @@ def canonical(architecture: Architecture) -> Architecture:
 @lru_cache(maxsize=1 << 16)
 def _block_code(block: Block) -> str:
     _, keys = _least_order(block.cells)
-    return f"{block.stride}:{keys}"
+    own = "" if block.filters is None else f"w{block.filters}"
+    return f"{block.stride}{own}:{keys}"
 
 
 @lru_cache(maxsize=1 << 16)
 def _canonical_block(block: Block) -> Block:
     order, _ = _least_order(block.cells)
     number_of = {0: 0} | {number: place for place, number in enumerate(order, start=1)}
-    return Block(tuple(_renumbered(block.cells[number - 1], number_of) for number in order), block.stride)
+    cells = tuple(_renumbered(block.cells[number - 1], number_of) for number in order)
+    return Block(cells, block.stride, block.filters)
 
 
 _Key = tuple[int, int, int]

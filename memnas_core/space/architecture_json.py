@@ -12,7 +12,7 @@ from memnas_core.space.operations import OPERATIONS
 FORMAT_VERSION = 1
 _KEYS = (
     {"memnas_architecture", "filters", "blocks"},
-    {"stride", "cells"},
+    {"stride", "filters", "cells"},
     {"first", "second", "combiner", "included"},
 )
 MAX_FILTERS = 2**20  # the paper uses at most 64; without a limit, byte counts could have too many digits to print
@@ -20,12 +20,14 @@ MAX_FILTERS = 2**20  # the paper uses at most 64; without a limit, byte counts c
 
 def to_json(architecture: Architecture) -> str:
     """Return an architecture as one line of JSON that `from_json` reads back to an equal value."""
-    blocks = [
-        {"stride": block.stride, "cells": [_cell_document(cell) for cell in block.cells]}
-        for block in architecture.blocks
-    ]
+    blocks = [_block_document(block) for block in architecture.blocks]
     document = {"memnas_architecture": FORMAT_VERSION, "filters": architecture.filters, "blocks": blocks}
     return json.dumps(document, separators=(",", ":"))
+
+
+def _block_document(block: Block) -> dict[str, object]:
+    own = {} if block.filters is None else {"filters": block.filters}
+    return {"stride": block.stride, **own, "cells": [_cell_document(cell) for cell in block.cells]}
 
 
 def _cell_document(cell: Cell) -> dict[str, object]:
@@ -63,13 +65,12 @@ def from_json(text: str, source: str = "architecture") -> Architecture:
             for position, cell in enumerate(_field(entry, "cells", list, place), start=1)
         )
         stride = _field(entry, "stride", int, place)
+        own = _filters(entry, place) if "filters" in entry else None
         try:
-            blocks.append(Block(cells, stride))
+            blocks.append(Block(cells, stride, own))
         except ArchitectureError as error:
             raise ArchitectureError(f"{place}: {error}") from None
-    filters = _field(document, "filters", int, source)
-    if filters > MAX_FILTERS:
-        raise ArchitectureError(f"{source}: filters: expected at most {MAX_FILTERS:,}, found more")
+    filters = _filters(document, source)
     try:
         return Architecture(tuple(blocks), filters)
     except ArchitectureError as error:
@@ -89,7 +90,8 @@ def read_architecture(text: str, source: str) -> Architecture:
 
     def check(pairs: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
-        known = next((keys for keys in _KEYS if keys & set(names)), set().union(*_KEYS))
+        known = max(_KEYS, key=lambda keys: len(keys & set(names)))
+        known = known if known & set(names) else set().union(*_KEYS)
         for place, name in enumerate(names):
             if name not in known:
                 expected = ", ".join(sorted(known))
@@ -101,6 +103,13 @@ def read_architecture(text: str, source: str) -> Architecture:
     with suppress(ValueError, RecursionError):  # what is no JSON is told below
         json.loads(text, object_pairs_hook=check)
     return from_json(text, source)
+
+
+def _filters(entry: object, place: str) -> int:
+    filters = _field(entry, "filters", int, place)
+    if filters > MAX_FILTERS:
+        raise ArchitectureError(f"{place}: filters: expected at most {MAX_FILTERS:,}, found more")
+    return filters
 
 
 def _read_cell(entry: object, place: str) -> Cell:

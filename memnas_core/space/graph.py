@@ -8,7 +8,8 @@ Source: section 3.1 and Figure 1(b). Where the paper is silent:
 - A convolution is followed by batch norm and ReLU; the three are one layer with one output, as a runtime
   executes them. Batch norm's scale and shift count as weights, its running statistics do not.
 - A block's input is projected once by a 1x1 convolution where its channel count is not F, and so is the input
-  of each channel-keeping layer (depthwise, pooling, identity) that reads a concatenation.
+  of each channel-keeping layer (depthwise, pooling, identity) that reads a concatenation. In a block with its own
+  number of filters, which the paper does not have, F is that number.
 - An identity with stride 1 is no layer: the tensor is passed on. With stride 2 it takes every other pixel.
 - A cell with one layer left has no combiner, and a block with one included cell no final concatenation.
 """
@@ -118,12 +119,12 @@ def lower_block(block: Block, filters: int, source: str, shape: Shape, number: i
 
     Args:
         block: The block.
-        filters: Filters of every operation layer (the paper's F).
+        filters: Filters of every operation layer of a block without a number of its own (the paper's F).
         source: Name of the tensor that enters the block.
         shape: Shape of that tensor.
         number: Number of the block from 1, used in layer names.
     """
-    prefix = f"b{number}"
+    prefix, filters = f"b{number}", block.width(filters)
     layers: list[Layer] = []
     if shape.channels != filters:
         layers.append(_projection(f"{prefix}_project", source, shape, filters, number))

@@ -1,20 +1,25 @@
-"""Grow and trim: the candidates of a round, made from one base network.
+"""Grow, trim, widen and narrow: the candidates of a round, made from one base network.
 
 Growing appends the same new cell to every block. Trimming changes one block in one place. The
 enumerations yield exactly as many moves as Eq. 1 and Eq. 2 count; duplicates and invalid networks are removed later.
 
 Source: section 3.2. Cutting a layer's input edge, the third move of the text, is not in Eq. 2 and is counted
-separately.
+separately. Widening and narrowing a block are not in the paper, whose layers all have F filters.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import product
 
 from memnas_core.space import operations as ops
 from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Combiner
 from memnas_core.space.operations import OPERATIONS, Operation
+
+WIDTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""Filters that widening and narrowing lead to, beside the architecture's own F. All are multiples of 4, as kernels take
+four channels at a time. From 8 on a step is a factor of 1.3 to 1.5, and so about halves or doubles a block's weights; a
+smaller one would change less than a trimmed layer does."""
 
 
 class MoveKind(StrEnum):
@@ -26,6 +31,8 @@ class MoveKind(StrEnum):
     TRIM_CELL = "trim_cell"
     TRIM_OUTPUT = "trim_output"  # a cell is dropped from the block's final concatenation
     CUT_EDGE = "cut_edge"  # a layer loses its input and is removed
+    WIDEN = "widen"  # the layers of a block get more filters
+    NARROW = "narrow"  # or fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,10 @@ class Move:
     Attributes:
         kind: Kind of change.
         block: Number of the changed block from 1; 0 for all blocks, as when growing.
-        cell: Number of the changed cell from 1; 0 when growing.
+        cell: Number of the changed cell from 1; 0 when growing, widening or narrowing.
         branch: The changed branch, 1 or 2; 0 where the move concerns a whole cell.
         added: The new cell when growing.
+        filters: Filters of a widened or narrowed block; 0 for other moves, and where all blocks go one step.
     """
 
     kind: MoveKind
@@ -45,15 +53,18 @@ class Move:
     cell: int = 0
     branch: int = 0
     added: Cell | None = None
+    filters: int = 0
 
     def __str__(self) -> str:
-        """Return words for tables, such as `grow 0:conv_3x3 1:identity sum` or `trim_layer b2 c1 l2`."""
+        """Return words, such as `grow 0:conv_3x3 1:identity sum`, `trim_layer b2 c1 l2` or `widen b3 to 24`."""
         if self.added is not None:
             inputs = " ".join(f"{branch.input}:{branch.operation}" for branch in self.added.branches)
             return f"{self.kind} {inputs} {self.added.combiner}"
         if self.kind is MoveKind.SEED:
             return str(self.kind)
         block = f"b{self.block}" if self.block else "everywhere"
+        if self.kind in (MoveKind.WIDEN, MoveKind.NARROW):
+            return f"{self.kind} {block}" + (f" to {self.filters}" if self.filters else "")
         return f"{self.kind} {block} c{self.cell}" + (f" l{self.branch}" if self.branch else "")
 
 
@@ -81,6 +92,11 @@ class Candidate:
         return self.moves[0].kind is MoveKind.GROW
 
     @property
+    def is_widened(self) -> bool:
+        """Whether it was made by widening."""
+        return self.moves[0].kind is MoveKind.WIDEN
+
+    @property
     def is_single(self) -> bool:
         """Whether one growing move, or one other move in a single block, made it, as in the paper."""
         return len(self.moves) == 1 and (self.is_grown or self.moves[0].block > 0)
@@ -106,8 +122,8 @@ class MoveCounts:
     """How many moves a round had, and what became of them.
 
     Attributes:
-        grown: Growing moves; Eq. 1.
-        trimmed: Trimming moves; Eq. 2.
+        grown: Growing moves; Eq. 1. Where widths are searched, also those that widen a block.
+        trimmed: Trimming moves; Eq. 2. Where widths are searched, also those that narrow a block.
         cut: Edge cuts, which Eq. 2 does not count.
         invalid: Moves that leave a block without output, or a new cell that nothing can read.
         duplicates: Moves that lead to a network seen before, in this round or an earlier one.
@@ -170,6 +186,41 @@ def edge_cuts(base: Architecture) -> Iterator[Move]:
             yield Move(MoveKind.CUT_EDGE, move.block, move.cell, move.branch)
 
 
+def widenings(base: Architecture) -> Iterator[Move]:
+    """Yield the moves that give one block the next larger number of filters of `WIDTHS` and F."""
+    for number, width in enumerate(base.widths, start=1):
+        above = [step for step in (*WIDTHS, base.filters) if step > width]
+        if above:
+            yield Move(MoveKind.WIDEN, number, filters=min(above))
+
+
+def narrowings(base: Architecture) -> Iterator[Move]:
+    """Yield the moves that give one block the next smaller number of filters of `WIDTHS` and F."""
+    for number, width in enumerate(base.widths, start=1):
+        below = [step for step in (*WIDTHS, base.filters) if step < width]
+        if below:
+            yield Move(MoveKind.NARROW, number, filters=max(below))
+
+
+def reductions(base: Architecture, widths: bool) -> Iterator[Move]:
+    """Yield the moves that make a network smaller: trims, cuts, and narrowings if widths are searched."""
+    yield from trims(base)
+    yield from edge_cuts(base)
+    if widths:
+        yield from narrowings(base)
+
+
+def resized_everywhere(base: Architecture) -> Iterator[tuple[Architecture, Move]]:
+    """Yield the networks with every block widened, and narrowed, by one step, with the move."""
+    steps: tuple[Callable[[Architecture], Iterator[Move]], ...] = (widenings, narrowings)
+    for moves in steps:
+        network, made = base, list(moves(base))
+        for move in made:
+            network = _resized(network, move)
+        if len(made) > 1:
+            yield network, Move(made[0].kind)
+
+
 def everywhere(base: Architecture) -> Iterator[tuple[Architecture, Move]]:
     """Yield the networks that result from making the same trim or cut in every block, with the move.
 
@@ -198,8 +249,10 @@ def apply(base: Architecture, move: Move) -> Architecture | None:
         if not move.added.included:
             return None  # nothing can read the newest cell yet
         added = move.added.ordered()
-        grown = tuple(Block((*block.cells, added), block.stride) for block in base.blocks)
+        grown = tuple(Block((*block.cells, added), block.stride, block.filters) for block in base.blocks)
         return Architecture(grown, base.filters)
+    if move.filters:
+        return _resized(base, move)
     block = base.blocks[move.block - 1]
     changed: list[Cell | None] = list(block.cells)
     cell = block.cells[move.cell - 1]
@@ -218,12 +271,18 @@ def apply(base: Architecture, move: Move) -> Architecture | None:
     if not any(cell.included for cell in cells):
         return None
     blocks = list(base.blocks)
-    blocks[move.block - 1] = Block(cells, block.stride)
+    blocks[move.block - 1] = Block(cells, block.stride, block.filters)
+    return Architecture(tuple(blocks), base.filters)
+
+
+def _resized(base: Architecture, move: Move) -> Architecture:
+    blocks = list(base.blocks)
+    blocks[move.block - 1] = replace(blocks[move.block - 1], filters=move.filters)
     return Architecture(tuple(blocks), base.filters)
 
 
 def generate(
-    base: Architecture, round_number: int, known: Collection[str] = ()
+    base: Architecture, round_number: int, known: Collection[str] = (), widths: bool = False
 ) -> tuple[tuple[Candidate, ...], MoveCounts]:
     """Return the candidates of a round, each network once, and the counts of the moves behind them.
 
@@ -231,6 +290,7 @@ def generate(
         base: The network to grow and trim.
         round_number: Number of the round, recorded in each candidate.
         known: Ids of networks to leave out, such as those trained before; the base is always left out.
+        widths: Whether blocks are widened and narrowed too.
 
     Returns:
         Candidates in order of enumeration, and the counts.
@@ -238,6 +298,9 @@ def generate(
     base_id = base.arch_id
     seen = {base_id, *known}
     grown, trimmed, cut = list(growths(base)), list(trims(base)), list(edge_cuts(base))
+    if widths:
+        grown += widenings(base)
+        trimmed += narrowings(base)
     candidates: list[Candidate] = []
     invalid = duplicates = 0
     for move in (*grown, *trimmed, *cut):

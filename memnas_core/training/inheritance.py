@@ -2,11 +2,13 @@
 
 A candidate differs from its base by one move or a few, so most of its layers were trained before. This module matches
 the cells of each block with the base's cells, and derives which layer of the base each layer of the candidate's graph
-continues, channel by channel. `memnas_core.training.inherit` copies the weights.
+continues, run by run. `memnas_core.training.inherit` copies the weights.
 
-All tensors consist of *runs* of F channels, one for each layer that a concatenation joins. A convolution that reads a
-concatenation takes over the base's weights run by run: those of a run that trimming removed are dropped, those of a run
-that growing added are zero, so that the grown network computes the same function as its base.
+All tensors of a block consist of *runs*, one for each layer that a concatenation joins; a run has as many channels as
+the block has filters. A convolution that reads a concatenation takes over the base's weights run by run: those of a run
+that trimming removed are dropped, those of a run that growing added are zero, so that the grown network computes the
+same function as its base. Where a block has another number of filters than in the base, so have its runs;
+`memnas_core.training.channels` decides which of their channels are taken over.
 
 No network of the search space is refused: layers without a counterpart in the base start with fresh weights.
 
@@ -35,7 +37,7 @@ class Continued(NamedTuple):
 
     Attributes:
         layer: Name of the base's layer.
-        runs: For each run of F input channels, in order, the base's run whose weights it takes; FRESH: zeros.
+        runs: For each run of input channels, in order, the base's run whose weights it takes; FRESH: zeros.
             Layers that read one run in both networks have (0,).
     """
 
@@ -44,15 +46,31 @@ class Continued(NamedTuple):
 
 
 class PassedOn(NamedTuple):
-    """A new projection where the base has none; it starts by passing one run on unchanged.
+    """A new projection where the base has none; it starts by passing on what the base reads here.
 
     Attributes:
-        run: Number of the input run that is passed on, the one that the base reads here.
+        run: Number of the first input run that is passed on.
         runs: Number of input runs.
     """
 
     run: int
     runs: int
+
+
+class Entry(NamedTuple):
+    """The tensor that enters a block or the classifier.
+
+    Attributes:
+        runs: For each run of the child's tensor the parent's run, or FRESH.
+        base_runs: Number of runs of the parent's tensor.
+        block_widths: Filters of the block in the child and in the parent; those of the last block for the classifier.
+        is_read: Whether neither network projects the tensor.
+    """
+
+    runs: Runs
+    base_runs: int
+    block_widths: tuple[int, int]
+    is_read: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +81,13 @@ class Inheritance:
         continued: Continued layers, by name. Layers with weights that are in neither mapping get fresh ones.
         passed_on: New projections, by name.
         keeps_function: Whether the candidate computes the same function as its base, as after growing.
+        entries: What enters each block, and the classifier.
     """
 
     continued: dict[str, Continued]
     passed_on: dict[str, PassedOn]
     keeps_function: bool
+    entries: tuple[Entry, ...]
 
 
 class _Match(NamedTuple):
@@ -86,7 +106,7 @@ def inheritance(child: Architecture, parent: Architecture) -> Inheritance:
     """Return which weights of a parent a child can start from.
 
     Args:
-        child: Any architecture with the strides and the filters of its parent.
+        child: Any architecture with the strides and the F of its parent; blocks may have other numbers of filters.
         parent: Usually the base that the child was made from; only structure decides, not moves.
     """
     continued = {"stem": Continued("stem", (0,))}
@@ -94,19 +114,28 @@ def inheritance(child: Architecture, parent: Architecture) -> Inheritance:
     runs: Runs = (0,)  # runs of the child's tensor that enters a block
     parent_count = 1  # number of runs of the parent's tensor
     keeps = True
+    channels = child.filters, parent.filters  # channels of their runs
+    entries: list[Entry] = []
     for number, (new, old) in enumerate(zip(child.blocks, parent.blocks, strict=True), start=1):
-        prefix = f"b{number}"
-        if len(runs) > 1 and parent_count > 1:
+        prefix, widths = f"b{number}", (new.width(child.filters), old.width(parent.filters))
+        is_projected = len(runs) * channels[0] != widths[0]
+        was_projected = parent_count * channels[1] != widths[1]
+        kept = next((place for place, run in enumerate(runs) if run is not FRESH), None)
+        if is_projected and was_projected:
             continued |= _reader(f"{prefix}_project", f"{prefix}_project", runs)
-        elif len(runs) > 1 and 0 in runs:
-            passed_on[f"{prefix}_project"] = PassedOn(runs.index(0), len(runs))
+        elif is_projected and kept is not None:
+            passed_on[f"{prefix}_project"] = PassedOn(kept, len(runs))
+        entries.append(Entry(runs, parent_count, widths, not (is_projected or was_projected)))
+        keeps = keeps and widths[0] >= widths[1] and (is_projected or not was_projected)
         match = _best_match(new, old)
         for position in range(1, len(new.cells) + 1):
             continued |= _continued_layers(new, old, match, position, prefix)
         keeps = keeps and _lossless(runs, parent_count) and _is_whole(new, old, match)
         runs, parent_count = _output_runs(new, old, match)
+        channels = widths
     continued |= _reader("classifier", "classifier", runs)
-    return Inheritance(continued, passed_on, keeps and _lossless(runs, parent_count))
+    entries.append(Entry(runs, parent_count, channels, is_read=False))
+    return Inheritance(continued, passed_on, keeps and _lossless(runs, parent_count), tuple(entries))
 
 
 def _reader(ours: str, theirs: str, runs: Runs) -> dict[str, Continued]:

@@ -116,13 +116,7 @@ def _begin_with(network: Network, start: WarmStart, job: TrainingJob, dataset: D
     chosen = torch.randperm(len(dataset.train.labels), generator=generator)[:CALIBRATION_IMAGES]
     augment = Augmentation(dataset.info, job.settings, torch.device("cpu"))
     images = augment.normalise(torch.from_numpy(dataset.train.images[chosen.numpy()]))
-    inherit(
-        network,
-        before.state_dict(),
-        inheritance(job.architecture, start.architecture),
-        job.architecture.filters,
-        images,
-    )
+    inherit(network, before.state_dict(), inheritance(job.architecture, start.architecture), images)
     return len(images)
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from memnas_core.space import operations as ops
 from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Combiner
@@ -45,12 +46,31 @@ def random_walk(
     return architecture
 
 
-def random_walks(seed: int, count: int, moves: int = 10) -> Iterator[Architecture]:
-    """Yield random architectures with one to four blocks of either stride and various filters."""
+def random_walks(seed: int, count: int, moves: int = 10, widths: bool = False) -> Iterator[Architecture]:
+    """Yield random architectures with one to four blocks of either stride and various filters.
+
+    Args:
+        seed: Seed of all choices.
+        count: Number of architectures.
+        moves: Most moves from the seed architecture.
+        widths: Whether half of the blocks get filters of their own; nothing else changes.
+    """
     rng = random.Random(seed)
+    of_widths = random.Random(f"widths {seed}")
     for _ in range(count):
         strides = rng.choices((1, 2), k=rng.randint(1, 4))
-        yield random_walk(rng, rng.randint(0, moves), strides, filters=rng.choice((1, 3, 4, 8)))
+        walked = random_walk(rng, rng.randint(0, moves), strides, filters=rng.choice((1, 3, 4, 8)))
+        yield with_widths(of_widths, walked) if widths else walked
+
+
+def with_widths(rng: random.Random, architecture: Architecture) -> Architecture:
+    """Return the architecture with filters of their own in half of the blocks.
+
+    Multiples of F are likely, so that a block may be as wide as a concatenation that enters it.
+    """
+    filters = architecture.filters
+    own = (None, None, None, 2 * filters, 3 * filters, rng.randint(1, 9))
+    return Architecture(tuple(replace(block, filters=rng.choice(own)) for block in architecture.blocks), filters)
 
 
 def distinct_walks(count: int, seed: int, most_cells: int = 7) -> list[Architecture]:
@@ -104,7 +124,7 @@ def shuffled_block(rng: random.Random, block: Block) -> Block:
             first, second = second, first
         cells.append(Cell(first, second, cell.combiner, cell.included))
         place[number] = len(cells)
-    return Block(tuple(cells), block.stride)
+    return Block(tuple(cells), block.stride, block.filters)
 
 
 def shuffled(rng: random.Random, architecture: Architecture) -> Architecture:

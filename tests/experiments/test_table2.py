@@ -41,6 +41,12 @@ def test_sixteen_blocks_repeat_the_five_in_place() -> None:
         extend(five_blocks(), blocks=4)
 
 
+def test_a_blocks_own_filters_grow_as_all_do() -> None:
+    found = five_blocks()
+    own = replace(found, blocks=(*found.blocks[:4], replace(found.blocks[4], filters=12)))
+    assert extend(own).widths == (256,) * 13 + (384,) * 3
+
+
 def test_an_extended_network_at_224() -> None:
     graph = lower_extended(extend(five_blocks()))
     shapes = graph.shapes()

@@ -108,7 +108,7 @@ ARCHITECTURES = tuple(
         ("blocks of text", _text('"blocks":[{', '"blocks":["a",{'), ", block 1: expected an object"),
         ("stride 3", _text('"stride":1', '"stride":3'), ", block 1: stride: expected 1 or 2"),
         ("stride true", _text('"stride":1', '"stride":true'), ", block 1: stride: expected a whole number"),
-        ("no cells", _text('"cells":[', '"cell":['), ": expected the keys cells, stride, found"),
+        ("no cells", _text('"cells":[', '"cell":['), ": expected the keys cells, filters, stride, found"),
         ("cells null", _text('"cells":[{', '"cells":[null,{'), ", block 1, cell 1: expected an object"),
         ("unknown operation", _text("conv_3x3", "__import__"), ", block 1, cell 1: first: expected one of"),
         ("input of text", _text('[0,"conv', '["0","conv'), ", block 1, cell 1: first: expected [input, operation]"),

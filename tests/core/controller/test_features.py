@@ -1,11 +1,19 @@
 """Facts of architectures against a block worked by hand and against the graph that is trained."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from memnas_core.controller.features import BLOCK_FEATURES, PLACE_COUNTS, block_features, place_counts, whole_features
+from memnas_core.controller.features import (
+    BLOCK_FEATURES,
+    PLACE_COUNTS,
+    block_features,
+    place_counts,
+    whole_features,
+    width_features,
+)
 from memnas_core.memory.figures import MemoryFigures
 from memnas_core.space import operations as ops
 from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Combiner
@@ -49,7 +57,7 @@ def test_a_block_by_hand() -> None:
 
 
 def test_weights_are_those_of_the_graph() -> None:
-    for architecture in random_walks(3, count=20):
+    for architecture in (*random_walks(3, count=20), *random_walks(3, count=20, widths=True)):
         graph = lower(architecture, Shape(3, 16, 16), 10)
         of_blocks = sum(layer.weights for layer in graph.layers if layer.block > 0)
         logarithms = block_features(architecture)[:, BLOCK_FEATURES.index("log_weights")]
@@ -58,7 +66,7 @@ def test_weights_are_those_of_the_graph() -> None:
 
 def test_multiplications_are_those_of_the_graph() -> None:
     # Per pixel of the image that enters: each convolution multiplies all its weights for every pixel that it writes.
-    for architecture in random_walks(5, count=20):
+    for architecture in (*random_walks(5, count=20), *random_walks(5, count=20, widths=True)):
         side = architecture.reduction
         graph = lower(architecture, Shape(1, side, side), 10)
         area = 1.0
@@ -77,6 +85,14 @@ def test_shapes() -> None:
     whole = whole_features(seed, MemoryFigures(100, 10, 20, 15))
     np.testing.assert_allclose(whole[:-4], [*block_features(seed).ravel(), *block_features(seed).sum(axis=0)])
     np.testing.assert_allclose(np.exp(whole[-4:]), [100, 10, 20, 15])
+
+
+def test_widths_by_hand() -> None:
+    block = seed_architecture((1,), 4).blocks[0]
+    architecture = Architecture((block, replace(block, filters=8), replace(block, filters=2)), 4)
+    assert width_features(architecture).tolist() == pytest.approx([0, math.log(2), -math.log(2)])
+    # A block's output is told in units of the network's F.
+    assert block_features(architecture)[:, BLOCK_FEATURES.index("output_channels")].tolist() == [1, 2, 0.5]
 
 
 def test_places_by_hand() -> None:

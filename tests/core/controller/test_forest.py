@@ -49,6 +49,25 @@ def examples(count: int) -> list[Example]:
     return [Example(a, float(t)) for a, t in zip(ARCHITECTURES[:count], NOISY[:count], strict=True)]
 
 
+def test_it_sees_widths_once_an_example_has_some() -> None:
+    """Accuracies that rise with the filters of the first block and fall with those of the second."""
+    base, rng = ARCHITECTURES[3], random.Random(4)
+
+    def drawn() -> tuple[Architecture, float]:
+        first, second = rng.choice((4, 8, 12)), rng.choice((4, 8, 12))
+        one, two, *rest = random_walk(rng, 4).blocks
+        blocks = replace(one, filters=first), replace(two, filters=second), *rest
+        return Architecture(blocks, base.filters), 0.5 + 0.01 * (first - second)
+
+    known, asked = [drawn() for _ in range(80)], [drawn() for _ in range(80)]
+    model = ForestModel.train(SETTINGS, [Example(*one) for one in known], 0)
+    assert model.widths
+    true = np.array([accuracy for _, accuracy in asked])
+    assert kendall_tau(true, model.predict([architecture for architecture, _ in asked])) > 0.6
+    assert not ForestModel.train(SETTINGS, examples(8), 0).widths
+    assert len(ForestModel.train(SETTINGS, examples(8), 0).predict([asked[0][0]])) == 1
+
+
 def test_it_learns_what_size_does_not_tell() -> None:
     tau = {
         n: kendall_tau(TRUE[80:], ForestModel.train(SETTINGS, examples(n), 0).predict(ARCHITECTURES[80:]))

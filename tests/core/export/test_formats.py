@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +16,16 @@ from memnas_core.export.file_format import FORMATS, ExportError, FileFormat, Ope
 from memnas_core.export.onnx_file import ONNX, check_portable
 from memnas_core.export.program_runner import ProgramRunner
 from memnas_core.export.pt2_file import PT2
-from memnas_core.space.layers import LayerKind
+from memnas_core.memory.figures import measure
+from memnas_core.memory.kernel_scratch import KERNELS
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.graph import lower
+from memnas_core.space.layers import LayerKind, Workload
+from memnas_core.space.moves import seed_architecture
 from memnas_core.training.deployed import DeployedNetwork, deploy
-from memnas_core.training.network import Network
+from memnas_core.training.network import Network, build_network
+from tests.core.export.conftest import CLASSES, SHAPE
 from tests.core.export.facts import facts_of_onnx, facts_of_pt2
 
 FACTS = {
@@ -82,6 +90,30 @@ def test_float32_gives_the_scores_of_the_torch_network(
     else:
         read = {ONNX: facts_of_onnx, PT2: facts_of_pt2}[wanted]
         assert json.loads(read(path)) == FACTS
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("wanted", [FORMATS[name] for name in FORMATS], ids=str)
+def test_a_network_with_three_widths(wanted: FileFormat, int8: bool, images: Tensor, tmp_path: Path) -> None:
+    """F = 8, a wider and a narrower block: projections on both sides of each."""
+    plain = seed_architecture((1, 2, 1), 8, (ops.CONV_3X3, ops.DEPTHWISE_5X5))
+    one, two, three = plain.blocks
+    own = Architecture((replace(one, filters=12), two, replace(three, filters=4)), 8)
+    network = build_network(lower(own, SHAPE, CLASSES), seed=3)
+    with torch.no_grad():
+        for _ in range(20):
+            network.train()(images)
+    network.eval()
+    deployed = deploy(network)
+    opened = wanted.open(written(tmp_path, wanted, deployed, images, int8), int8)
+    with torch.no_grad():
+        spread = float(network(images).std())
+    assert largest_difference(opened, network, images) < (0.5 * spread if int8 else 1e-4)
+    if wanted is EXECUTORCH:
+        assert opened.planned_bytes == wanted.predicted_bytes(deployed.graph, int8)
+        element_bytes, kernels = (1, KERNELS["cortex-m7"]) if int8 else (4, None)
+        memory = measure(own, Workload(SHAPE, CLASSES, element_bytes, element_bytes), kernels)
+        assert memory.arena_bytes == opened.planned_bytes
 
 
 @pytest.mark.parametrize("wanted", [FORMATS[name] for name in FORMATS], ids=str)

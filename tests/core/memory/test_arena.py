@@ -287,7 +287,7 @@ def test_more_buffers_than_can_be_searched_are_placed_in_time() -> None:
 
 def test_networks_reach_the_bound() -> None:
     missed = 0
-    for number, architecture in enumerate(random_walks(seed=11, count=60, moves=12)):
+    for number, architecture in enumerate((*random_walks(11, 60, 12), *random_walks(11, 30, 12, widths=True))):
         side = 2 * architecture.reduction
         graph = lower(architecture, Shape(3, side, side), 10)
         layers, sizes = graph.plain(), graph.sizes(1)

@@ -121,15 +121,18 @@ def plan(
     return runtime_arena(graph, replace(EXECUTORCH_PLANNED, kernels=kernels), element_bytes)
 
 
+@pytest.mark.parametrize("widths", [False, True])
 @pytest.mark.parametrize(
     ("seed", "element_bytes", "kernels"),
     [(5, 4, None), (6, 1, None), (7, 2, None), *((seed, 1, kernels) for seed, kernels in enumerate(Kernels, start=8))],
 )
-def test_networks_against_plans_of_the_whole(seed: int, element_bytes: int, kernels: Kernels | None) -> None:
+def test_networks_against_plans_of_the_whole(
+    seed: int, element_bytes: int, kernels: Kernels | None, widths: bool
+) -> None:
     """The table never promises less than the exported program needs, and says exactly that of nearly all networks."""
     rng = random.Random(seed)
     count, equal = 60, 0
-    for walked in random_walks(seed, count, moves=14):
+    for walked in random_walks(seed, count, moves=14, widths=widths):
         architecture, factor = shuffled(rng, walked), walked.reduction
         # Small and odd sides, so that rows of pixels are no multiples of the alignment.
         shape = Shape(rng.choice((1, 3)), factor * rng.randint(1, 4), factor * rng.randint(1, 4))

@@ -1,6 +1,7 @@
 """Memory figures of architectures against those of their whole lowered graphs."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -49,16 +50,31 @@ def test_the_seed_by_hand() -> None:
     assert figures.sequential_bytes == figures.minimum_bytes == 4 * 3 * 1024
 
 
+def test_two_widths_by_hand() -> None:
+    # F = 4; block 1 has 8 filters, so that a projection leads to it and one away from it. Elements: the stem's maps of
+    # 8x8 are 256, those of block 1 512; block 2 leaves 4 maps of 4x4.
+    conv = Branch(0, ops.CONV_3X3)
+    wide = Block((Cell(conv, conv, Combiner.SUM, included=True),), 1, filters=8)
+    narrow = Block((Cell(conv, None, Combiner.SUM, included=True),), 2)
+    figures = measure(Architecture((wide, narrow), 4), Workload(Shape(1, 8, 8), 10, 4, 4))
+    first, second = (4 * 8 + 16) + 2 * (9 * 8 * 8 + 16), (8 * 4 + 8) + (9 * 4 * 4 + 8)
+    assert figures.param_bytes == 4 * ((9 * 4 + 8) + first + second + (4 * 10 + 10))
+    # Both convolutions of block 1 appear at once. One at a time, the second runs beside its input and the first's map.
+    assert figures.paper_bytes == 4 * 2 * 512
+    assert figures.sequential_bytes == figures.minimum_bytes == figures.arena_bytes == 4 * 3 * 512
+
+
 def test_peaks_alone_are_the_same() -> None:
-    for architecture in random_walks(seed=4, count=50, moves=14):
+    for architecture in (*random_walks(seed=4, count=50, moves=14), *random_walks(4, 50, 14, widths=True)):
         side = 2 * architecture.reduction
         found = measure_peaks(architecture, Shape(3, side, side), 7)
         assert found == without_arena(measure(architecture, Workload(Shape(3, side, side), 7, 1, 1)))
 
 
-def test_figures_equal_those_of_the_whole_graph() -> None:
+@pytest.mark.parametrize("widths", [False, True])
+def test_figures_equal_those_of_the_whole_graph(widths: bool) -> None:
     rng = random.Random(2)
-    for walked in random_walks(seed=1, count=300, moves=14):
+    for walked in random_walks(seed=1, count=300, moves=14, widths=widths):
         architecture = shuffled(rng, walked)  # `sequential` goes by the order of branches and cells
         factor = architecture.reduction
         shape = Shape(rng.choice((1, 3)), factor * rng.randint(1, 4), factor * rng.randint(1, 4))
@@ -67,10 +83,13 @@ def test_figures_equal_those_of_the_whole_graph() -> None:
         assert found == of_whole_graph(architecture, shape, 7, *widths)
 
 
-def test_figures_of_a_whole_round_equal_those_of_the_whole_graphs() -> None:
+@pytest.mark.parametrize("widths", [False, True])
+def test_figures_of_a_whole_round_equal_those_of_the_whole_graphs(widths: bool) -> None:
     # Candidates share cached figures, each must get its own.
     base = random_walk(random.Random(4), 8, strides=(1, 2), filters=3)
-    candidates, _ = generate(base, 1)
+    if widths:
+        base = Architecture((base.blocks[0], replace(base.blocks[1], filters=6)), 3)
+    candidates, _ = generate(base, 1, widths=widths)
     shape = Shape(2, 8, 8)
     for candidate in candidates[::2]:
         found = without_arena(measure(candidate.architecture, Workload(shape, 5, 4, 4)))

@@ -23,7 +23,7 @@ def test_the_seed_by_hand() -> None:
 
 
 def test_parameters_equal_those_of_the_torch_network() -> None:
-    for architecture in random_walks(seed=31, count=10, moves=10):
+    for architecture in (*random_walks(seed=31, count=10, moves=10), *random_walks(32, 10, 10, widths=True)):
         side = architecture.reduction
         graph = lower(architecture, Shape(3, side, side), 7)
         assert parameter_bytes(graph, 3, 3, fold_batch_norm=False) == 3 * graph.weights

@@ -63,7 +63,11 @@ def test_random_networks_need_what_the_whole_search_and_the_block_figures_say() 
     side = Shape(3, 16, 16)
     improved = 0
     rng = random.Random(5)
-    for architecture in (*random_walks(seed=5, count=20), *(tangled(rng, 6) for _ in range(40))):
+    for architecture in (
+        *random_walks(5, 20),
+        *random_walks(6, 20, widths=True),
+        *(tangled(rng, 6) for _ in range(40)),
+    ):
         graph = lower(architecture, side, 10)
         ordered, least = best_order(graph)
         sizes = graph.sizes(4)

@@ -106,7 +106,7 @@ def test_shared_objects_are_executorchs() -> None:
 
 def test_models_are_ordered() -> None:
     """What a model does better can only help."""
-    for architecture in random_walks(seed=41, count=25):
+    for architecture in (*random_walks(seed=41, count=25), *random_walks(seed=41, count=25, widths=True)):
         side = 4 * architecture.reduction
         graph = lower(architecture, Shape(3, side, side), 10)
         shipped, placed, planned, fused = (

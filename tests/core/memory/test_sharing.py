@@ -290,7 +290,7 @@ def test_a_network_by_hand() -> None:
 def test_networks_run_in_their_arenas() -> None:
     rng = random.Random(2)
     smaller = 0
-    for number, architecture in enumerate(random_walks(seed=21, count=40, moves=12)):
+    for number, architecture in enumerate((*random_walks(21, 40, 12), *random_walks(21, 20, 12, widths=True))):
         side = 2 * architecture.reduction
         graph = lower(architecture, Shape(1, side, side), 3)
         layers, sizes, roles = dict(graph.plain()), graph.sizes(1), roles_of(graph)

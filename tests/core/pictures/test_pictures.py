@@ -4,6 +4,7 @@ import random
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -268,6 +269,21 @@ def test_what_trimming_changed_is_visible() -> None:
     assert len(set(frames[1:])) == 1
     assert frames[0] != frames[1]
     assert (texts["concat c1–c2"], texts["output c1"], texts["output c2"]) == (3, 1, 1)
+
+
+def test_blocks_with_their_own_filters_say_so() -> None:
+    root = seed_architecture((1, 1, 1, 1), 16)
+    one, two, three, four = root.blocks
+    blocks = one, replace(two, filters=24), replace(three, filters=24), replace(four, filters=8)
+    picture = read(architecture_svg(Architecture(blocks, 16)))
+    texts = words(picture)
+    assert [text for text in texts if text.startswith("stride")] == [
+        "stride 1",
+        "stride 1, 24 filters",
+        "stride 1, 8 filters",
+    ]
+    assert [text for text in texts if re.match(r"Blocks? \d", text)] == ["Block 1", "Blocks 2 to 3", "Block 4"]
+    assert "trimmed" not in texts
 
 
 def test_equal_neighbours_are_drawn_once() -> None:

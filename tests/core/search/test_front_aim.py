@@ -31,7 +31,7 @@ from memnas_core.settings.file import load_settings
 from memnas_core.settings.schema import Settings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.layers import Shape, Workload
-from memnas_core.space.moves import MoveKind, apply, edge_cuts, everywhere, generate, seed_architecture
+from memnas_core.space.moves import MoveKind, apply, edge_cuts, everywhere, generate, growths, seed_architecture
 
 SEED_CELLS = (
     "[[depthwise_3x3, depthwise_5x5], [conv_3x3, depthwise_5x5], [depthwise_5x5, average_pool_3x3], "
@@ -184,6 +184,30 @@ def test_candidates_do_not_depend_on_when_they_are_made() -> None:
     fresh = Neighbourhoods(SETTINGS.search, OBJECTIVE, WORKLOAD).generate(BASES, 2, trained)
     assert later.candidates == fresh.candidates
     assert not trained & {candidate.arch_id for candidate in later.candidates}
+
+
+def test_widths_are_neighbours_too_if_they_are_searched() -> None:
+    searched = replace(SETTINGS.search, widths=True)
+    generation = Neighbourhoods(searched, OBJECTIVE, WORKLOAD).generate(BASES[:1], 1, known=())
+    words = [candidate.words for candidate in generation.candidates]
+    for move in ("widen b1 to 24", "widen b2 to 24", "narrow b1 to 12", "narrow b2 to 12"):
+        assert move in words
+    assert {"widen everywhere", "narrow everywhere"} <= {*words}
+    plain = [candidate.words for candidate in NEIGHBOURHOODS.generate(BASES[:1], 1, known=()).candidates]
+    assert not any(word.startswith(("widen", "narrow")) for word in plain)
+    deep = [c for c in generation.candidates if not (c.is_single or c.is_grown)]
+    assert generation.trimmed_on == len(deep)
+    # A front without area beyond its bases, so that all that is wider adds something: the ways take turns.
+    front = Front.of([replace(base.performance, accuracy=0.6) for base in BASES[:1]], 0.5)
+    ranking = rank_for_front(generation, None, BASES[:1], front, OBJECTIVE, top_k=8, seed=0)
+    assert sum(ranked.candidate.is_widened for ranked in ranking.candidates[:8]) == 2
+
+
+def test_a_search_that_only_grows_widens_too() -> None:
+    growing = replace(SETTINGS.search, widths=True, moves="grow")
+    generation = Neighbourhoods(growing, OBJECTIVE, WORKLOAD).generate(BASES[:1], 1, known=())
+    assert {c.words.split()[0] for c in generation.candidates} == {"grow", "widen"}
+    assert generation.counts.grown == len([*growths(BASES[0].architecture)]) + 2
 
 
 def test_no_candidate_is_beyond_the_budget() -> None:

@@ -179,6 +179,6 @@ def test_ids_stay_what_they_are() -> None:
 
 def test_random_walks_do_not_collide() -> None:
     by_json: dict[str, str] = {}
-    for architecture in random_walks(seed=3, count=300):
+    for architecture in (*random_walks(seed=3, count=300), *random_walks(seed=3, count=300, widths=True)):
         text = to_json(canonical(architecture))
         assert by_json.setdefault(architecture.arch_id, text) == text

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Co
 from memnas_core.space.architecture_json import from_json, read_architecture, to_json
 from memnas_core.space.moves import seed_architecture
 from memnas_core.space.operations import OPERATIONS
-from tests.core.random_architectures import random_walk, shuffled
+from tests.core.random_architectures import random_walk, shuffled, with_widths
 
 CONV, *_, IDENTITY = OPERATIONS
 SUM, CONCAT = Combiner.SUM, Combiner.CONCAT
@@ -23,8 +24,11 @@ SUM, CONCAT = Combiner.SUM, Combiner.CONCAT
 def test_json_round_trips(seed: int) -> None:
     rng = random.Random(seed)
     architecture = shuffled(rng, random_walk(rng, rng.randint(0, 10), rng.choices((1, 2), k=3)))
+    if seed % 2:
+        architecture = with_widths(rng, architecture)
     text = to_json(architecture)
     assert "\n" not in text
+    assert read_architecture(text, "net.json") == architecture
     assert from_json(text) == architecture
     assert from_json(text).arch_id == architecture.arch_id
 
@@ -38,6 +42,16 @@ def test_json_by_hand() -> None:
     first = Cell(Branch(0, CONV), None, SUM, included=False)
     second = Cell(Branch(1, IDENTITY), Branch(0, ops.MAX_POOL_3X3), CONCAT, included=True)
     assert from_json(text) == Architecture((Block((first, second), 2),), 16)
+
+
+def test_a_blocks_own_filters_are_written_only_where_it_has_some() -> None:
+    plain = seed_architecture((1, 2), 4)
+    own = Architecture((plain.blocks[0], replace(plain.blocks[1], filters=6)), 4)
+    assert [block.get("filters") for block in json.loads(to_json(own))["blocks"]] == [None, 6]
+    assert "filters" not in json.loads(to_json(plain))["blocks"][1]
+    document = json.loads(to_json(own))
+    document["blocks"][1]["filters"] = 4
+    assert from_json(json.dumps(document)) == plain, "a block may also say that it has F"
 
 
 GOOD = json.loads(to_json(seed_architecture((1, 2), 4)))
@@ -91,6 +105,9 @@ FIRST_CELL = ("blocks", 0, "cells", 0)
             broken(("blocks", 0, "cells"), []),
             "net.json, block 1: cells: expected at least one that is included",
         ),
+        (broken(("blocks", 1, "filters"), 0), "net.json, block 2: filters: expected a positive number, found 0"),
+        (broken(("blocks", 1, "filters"), None), "net.json, block 2: filters: expected a whole number, found null"),
+        (broken(("blocks", 1, "filters"), 2**20 + 1), "net.json, block 2: filters: expected at most 1,048,576, found"),
         (
             broken((*FIRST_CELL, "combiner"), "product"),
             'net.json, block 1, cell 1: combiner: expected sum or concat, found "product"',
@@ -135,7 +152,7 @@ def test_bad_json_says_where_what_and_what_was_expected(text: str, message: str)
             '"filters": 4, "classes": 7',
             'expected the keys blocks, filters, memnas_architecture, found "cl',
         ),
-        ('"stride": 1', '"stride": 1, "strides": 2', 'expected the keys cells, stride, found "strides"; remove it'),
+        ('"stride": 1', '"stride": 1, "strides": 2', 'expected the keys cells, filters, stride, found "strides'),
         (
             '"included": true',
             '"included": true, "Included": 1',

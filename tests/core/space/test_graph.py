@@ -148,6 +148,22 @@ def test_a_blocks_input_is_projected_once_where_it_is_not_f() -> None:
     assert "b1_project" not in layers, "the stem gives F channels"
 
 
+def test_a_block_with_its_own_filters_by_hand() -> None:
+    # F = 4 and 8 filters in the second of three blocks: a projection before it, and one after it. The first block's two
+    # layers make 8 channels, which the second reads without one.
+    both = Branch(0, CONV), Branch(0, CONV)
+    wide, plain = Cell(*both, CONCAT, included=True), Cell(*both, SUM, included=True)
+    blocks = Block((plain,), 1), Block((plain,), 2, filters=8), Block((plain,), 1)
+    layers = layers_of(lower(Architecture(blocks, 4), Shape(1, 8, 8), classes=2))
+    assert [name for name in layers if name.endswith("project")] == ["b2_project", "b3_project"]
+    assert layers["b2_project"].weights == 4 * 8 + 16
+    assert layers["b2_c1_a"].weights == 9 * 8 * 8 + 16
+    assert layers["b3_project"].weights == 8 * 4 + 8
+    assert layers["classifier"].in_channels == 4
+    joined = layers_of(lower(Architecture((Block((wide,), 1), *blocks[1:]), 4), Shape(1, 8, 8), classes=2))
+    assert [name for name in joined if name.endswith("project")] == ["b3_project"]
+
+
 def test_a_block_of_identities_passes_its_input_on() -> None:
     alone = Cell(Branch(0, IDENTITY), None, SUM, included=True)
     graph = lower(one_block(alone), Shape(1, 8, 8), classes=2)
@@ -194,7 +210,7 @@ def check_layer(layer: Layer, shapes: dict[str, Shape], filters: int) -> None:
 
 
 def test_what_holds_of_every_graph() -> None:
-    for architecture in random_walks(seed=1, count=200):
+    for architecture in (*random_walks(seed=1, count=200), *random_walks(seed=1, count=200, widths=True)):
         side = 3 * architecture.reduction
         graph = lower(architecture, Shape(3, side, side), classes=7)
         shapes = {IMAGE: Shape(3, side, side)}
@@ -202,7 +218,7 @@ def test_what_holds_of_every_graph() -> None:
             assert layer.name.isidentifier()
             assert layer.name not in shapes, "names are unique"
             assert set(layer.inputs) <= shapes.keys(), "layers come in an order in which they can run"
-            check_layer(layer, shapes, architecture.filters)
+            check_layer(layer, shapes, architecture.widths[layer.block - 1] if layer.block else architecture.filters)
             shapes[layer.name] = layer.output
         assert graph.shapes() == shapes
         assert graph.output == graph.layers[-1].name

@@ -39,7 +39,7 @@ def trained(architecture: Architecture, seed: int) -> Network:
 
 def child_of(base: Network, parent: Architecture, child: Architecture) -> Network:
     network = build_network(lower(child, SHAPE, CLASSES), seed=99)
-    inherit(network, base.state_dict(), inheritance(child, parent), FILTERS, images(50, 64))
+    inherit(network, base.state_dict(), inheritance(child, parent), images(50, 64))
     return network
 
 
