@@ -52,10 +52,8 @@ def check_beginning(settings: Settings, name: str | None, resume: bool) -> Begin
     shown, objective = DATASETS[settings.data.dataset].shown, settings.objective
     if shown is not None:  # for a folder this is checked once its images are prepared
         channels, classes = shown
-        widths = objective.weight_bytes, objective.activation_bytes
-        check_budget(
-            settings.network, objective, Workload(Shape(channels, side, side), classes, *widths), settings.search.widths
-        )
+        workload = Workload(Shape(channels, side, side), classes, objective.weight_bytes, objective.activation_bytes)
+        check_budget(settings.network, objective, workload, settings.search.widths)
     folder.check(settings, resume)
     is_finished = folder.is_finished and damage(folder) is None and not _images_changed(settings, folder)
     return Beginning(settings, name, folder, is_finished)
