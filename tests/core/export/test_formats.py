@@ -92,8 +92,11 @@ def test_float32_gives_the_scores_of_the_torch_network(
         assert json.loads(read(path)) == FACTS
 
 
-@pytest.mark.parametrize("int8", [False, True])
-@pytest.mark.parametrize("wanted", [FORMATS[name] for name in FORMATS], ids=str)
+@pytest.mark.parametrize(
+    ("wanted", "int8"),
+    [*((wanted, False) for wanted in FLOAT32), *((FORMATS[name], True) for name in FORMATS)],
+    ids=str,
+)
 def test_a_network_with_three_widths(wanted: FileFormat, int8: bool, images: Tensor, tmp_path: Path) -> None:
     """F = 8, a wider and a narrower block: projections on both sides of each."""
     plain = seed_architecture((1, 2, 1), 8, (ops.CONV_3X3, ops.DEPTHWISE_5X5))
