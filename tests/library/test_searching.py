@@ -138,8 +138,8 @@ import memnas, psutil
 settings = memnas.settings("digits", SMALL)
 trainings = Path("store/searches/small/trainings")
 
-def finished():
-    return {path.parent.name: path.stat().st_mtime_ns for path in trainings.glob("*/training.json")}
+def finished():  # hidden folders are trainings that were being written
+    return {path.parent.name: path.stat().st_mtime_ns for path in trainings.glob("[!.]*/training.json")}
 
 def interrupt(progress):
     if progress.round == 1:
