@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from pathlib import Path
 
 from memnas.progress import Progress
@@ -23,7 +22,7 @@ from memnas_core.search.choice import best_row, choice_in_words, front_of
 from memnas_core.search.loop import Candidates, Records, Rows, Steps
 from memnas_core.search.state import SearchState
 from memnas_core.space.architecture_json import from_json
-from memnas_core.training.job import TrainingJob, candidate_seed
+from memnas_core.training.job import TrainingJob
 from memnas_core.training.record import finished, lost, read_record, trained_weights, write_record
 from memnas_core.training.worker import run, test_counts
 from memnas_core.workers.processes import WorkerLostError, Workers
@@ -169,19 +168,10 @@ def conclude(search: SearchState, steps: ParallelSteps) -> None:
 def _final_training(
     search: SearchState, steps: ParallelSteps, row: CandidateRow
 ) -> tuple[Path, TrainingRecord, int | None]:
-    """Return folder and record of the final training, and the epochs of the retraining if there was one.
-
-    It is the job of `tasks.conclude`, so that its result has the same key; the digest of the committed results names
-    that function, which is why it stands there too.
-    """
-    settings, epochs = search.settings, search.settings.final.epochs
+    """Return folder and record of the final training, and the epochs of the retraining if there was one."""
+    epochs = search.settings.final.epochs
     if epochs is not None:
-        job = replace(
-            search.training_job(from_json(row.architecture), row.arch_id, row.round),
-            settings=replace(settings.training, epochs=epochs),
-            seed=candidate_seed(settings.search.seed, row.round, f"final {row.arch_id}"),
-            all_images=settings.final.all_images,
-        )
+        job = search.final_job(row, epochs)
         (record,) = steps.trained(search, None, 0, [job], {row.arch_id: row.memory})
         if record.status is Status.TRAINED:
             return job.path, record, epochs

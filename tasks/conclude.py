@@ -1,6 +1,5 @@
 """The end of a search: the Pareto front, the network chosen for lambda, its retraining and its one test."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from prefect import task
@@ -13,7 +12,6 @@ from memnas_core.results.class_words import beside_accuracy, measure_words, neve
 from memnas_core.results.conclusion import finish, hand_over
 from memnas_core.search.choice import best_row, choice_in_words, front_of
 from memnas_core.space.architecture_json import from_json
-from memnas_core.training.job import candidate_seed
 from memnas_core.training.record import finished, read_record, trained_weights
 from memnas_core.training.worker import test_counts
 from tasks.recording import log_chosen
@@ -53,14 +51,10 @@ def conclude(session: Session) -> None:
 def _final_training(session: Session, row: CandidateRow) -> tuple[Path, TrainingRecord, int | None]:
     """Return folder and record of the final training, and the epochs of the retraining if there was one."""
     settings = session.settings
-    architecture = from_json(row.architecture)
     epochs = settings.final.epochs
     if epochs is not None:
-        seed = candidate_seed(settings.search.seed, row.round, f"final {row.arch_id}")
-        longer = session.state.training_job(architecture, row.arch_id, row.round)
-        all_images = settings.final.all_images
-        longer = replace(longer, settings=replace(settings.training, epochs=epochs), seed=seed, all_images=all_images)
-        images = ", on the training and the validation images together" if all_images else ""
+        longer = session.state.final_job(row, epochs)
+        images = ", on the training and the validation images together" if longer.all_images else ""
         session.display.say(f"Retraining it from nothing for {epochs} epochs{images}.")
         record = finished(longer) or run_training(session, longer)
         if record.status is Status.TRAINED:

@@ -24,6 +24,7 @@ from memnas_core.search.generation import first_generation
 from memnas_core.search.halving import rung_images
 from memnas_core.settings.schema import Settings
 from memnas_core.space.architecture import Architecture
+from memnas_core.space.architecture_json import from_json
 from memnas_core.space.moves import Candidate
 from memnas_core.training.job import TrainingJob, WarmStart, candidate_seed
 
@@ -153,6 +154,20 @@ class SearchState:
         if candidate.round > 0 and start is not None and warm is not None:
             job = replace(job, settings=replace(job.settings, learning_rate=warm))
         return replace(job, images=images, start=start)
+
+    def final_job(self, chosen: CandidateRow, epochs: int) -> TrainingJob:
+        """Return the job that retrains the chosen network from nothing.
+
+        Args:
+            chosen: Row of the network.
+            epochs: Epochs of the retraining, `final.epochs`.
+        """
+        return replace(
+            self.training_job(from_json(chosen.architecture), chosen.arch_id, chosen.round),
+            settings=replace(self.settings.training, epochs=epochs),
+            seed=candidate_seed(self.settings.search.seed, chosen.round, f"final {chosen.arch_id}"),
+            all_images=self.settings.final.all_images,
+        )
 
     def training_job(self, architecture: Architecture, arch_id: str, round_number: int) -> TrainingJob:
         """Return the job that trains a candidate of a round fully and from scratch."""
