@@ -6,11 +6,11 @@ from memnas_core.data import DatasetInfo
 from memnas_core.results.folder import SearchFolder
 from memnas_core.search.state import SearchState
 from memnas_core.settings.schema import Settings
+from memnas_core.workers.pool import WorkerPool
 from tasks.display import Display
 from tasks.tracking.tracker import Tracker
 from tasks.versioning.pushing import Pushing
 from tasks.versioning.repository import Versions
-from tasks.workers.pool import WorkerPool
 
 
 class RecordedSearch:

@@ -31,8 +31,8 @@ from memnas_core.space.moves import seed_architecture
 from memnas_core.training.job import TrainingJob
 from memnas_core.training.worker import run
 from memnas_core.workers.places import cpu_places
+from memnas_core.workers.pool import WorkerPool
 from memnas_core.workers.processes import Workers
-from tasks.workers.pool import WorkerPool
 
 WORKERS = (1, 2, 4)
 SEEDS = count()

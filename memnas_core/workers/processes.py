@@ -113,7 +113,7 @@ class Workers:
         is_last: Callable[[Result], bool] = lambda _result: False,
         while_waiting: Callable[[], None] = lambda: None,
     ) -> Result:
-        """Call a function in a worker, as `tasks.workers.pool.WorkerPool.run` tells.
+        """Call a function in a worker, as `WorkerPool.run` tells (`memnas_core.workers.pool`).
 
         Memory is checked only a few times a second, and never on CUDA, so a job should guard it itself.
 
