@@ -19,11 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
+from benchmarks.firmware.invented import invented
 from memnas_core.firmware.boards import BOARDS
 from memnas_core.firmware.calls import KERNELS, Call, calls
 from memnas_core.firmware.cost import BYTES, FIRMWARE, STACK_BYTES, call_terms, constant_bytes, image_terms
 from memnas_core.firmware.emulation import OPTIONS, emulate, section_sizes
-from memnas_core.firmware.invented import invented
 from memnas_core.firmware.layout import lay_out
 from memnas_core.firmware.source import c_source, interface_of
 from memnas_core.firmware.tools import ARM_COMPILER, ARM_SIZE, EMULATOR, run_tool

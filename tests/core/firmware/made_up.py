@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.firmware.invented import invented
 from memnas_core.firmware.host import HostNetwork
-from memnas_core.firmware.invented import invented
 from memnas_core.firmware.quantised import QuantisedNetwork
 from memnas_core.firmware.source import c_source, interface_of, pixel_tables
 from memnas_core.memory.running_order import best_order

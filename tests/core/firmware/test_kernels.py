@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memnas_core.firmware.invented import invented
+from benchmarks.firmware.invented import invented
 from memnas_core.space.layers import LayerKind, Shape
 from tests.core.export.conftest import EVERY_LAYER
 from tests.core.firmware import reference
