@@ -247,8 +247,8 @@ class Network:
 
         Args:
             path: The file to write or replace.
-            format: `onnx`, `executorch` or `pt2`; None: by the ending of the path, `.onnx`, `.pte` or `.pt2`.
-            int8: Whether to quantise weights and activations to 8 bits, on training images.
+            format: `onnx`, `executorch`, `pt2` or `c`; None: by the ending of the path: `.onnx`, `.pte`, `.pt2`, `.c`.
+            int8: Whether to quantise weights and activations to 8 bits, on training images; C always is.
             target: Processor core for an int8 program of ExecuTorch, such as `cortex-m4`.
 
         Raises:
@@ -270,9 +270,10 @@ class Network:
                 raise InputError(f"{path}: expected a name that ends in one of {endings}, or format=, found neither")
             format = max(fitting, key=lambda name: len(FORMATS[name].suffix))
         wanted = FORMATS[format]
+        int8 = int8 or wanted.int8_only
         check_extra(wanted, int8)
-        for file in (path, path.with_name(f"{path.name}.md")):
-            refuse_special(file, "path")
+        for name in (path.name, *wanted.beside(path.name), f"{path.name}.md"):
+            refuse_special(path.with_name(name), "path")
         wanted = for_target(wanted, int8, target, self.trained.settings.objective.device)
         written = write_export(self.trained, wanted, int8, path)
         written.check_budget()

@@ -66,7 +66,9 @@ def test_another_candidate(searched: Searched) -> None:
         found.network("zzzz")
 
 
-@pytest.mark.parametrize(("name", "int8"), [("net.pt2", False), ("net.onnx", False), ("net.pte", True)])
+@pytest.mark.parametrize(
+    ("name", "int8"), [("net.pt2", False), ("net.onnx", False), ("net.pte", True), ("net.c", False)]
+)
 def test_an_export_computes_what_the_network_computes(
     searched: Searched, tmp_path: Path, name: str, int8: bool
 ) -> None:
