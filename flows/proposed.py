@@ -98,14 +98,11 @@ def expected_seconds(survey: Survey, settings: Settings) -> float:
     """
     from memnas_core.search.halving import search_images
     from memnas_core.space.layers import Shape
-    from memnas_core.space.moves import seed_architecture
-    from memnas_core.training.speed import seconds_an_image
+    from memnas_core.training.speed import first_network_seconds
 
     side, cores = settings.data.image_size or 32, len(os.sched_getaffinity(0))
     workers = settings.execution.workers or cores
-    first = seed_architecture(settings.network.strides, settings.network.filters, settings.search.seed_cells[0])
-    shape = Shape(survey.channels, side, side)
-    image = seconds_an_image(first, shape, len(survey.classes), settings.training.batch_size)
+    image = first_network_seconds(settings, Shape(survey.channels, side, side), len(survey.classes))
     planned = search_images(settings, *survey.train_and_validation(settings.data.validation_fraction))
     preparing = survey.decode_seconds * survey.images() / cores
     until_rounds = preparing + START_SECONDS + image * planned.first / workers + BESIDE_SECONDS

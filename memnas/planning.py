@@ -2,13 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memnas.choosing import PathName, Source, resolved
-
-if TYPE_CHECKING:
-    from memnas_core.data import DatasetInfo
-    from memnas_core.settings.schema import Settings
 
 START_SECONDS = 4.0
 """Time until workers train: they import torch, on two idle cores."""
@@ -74,8 +69,10 @@ def plan(
     """
     from memnas_core.data import open_dataset, prepare_dataset
     from memnas_core.search.halving import search_images
+    from memnas_core.space.layers import Shape
     from memnas_core.space.moves import seed_architecture
     from memnas_core.training.loop import choose_device
+    from memnas_core.training.speed import first_network_seconds
     from memnas_core.workers.places import training_places
 
     chosen = resolved(settings, images, store, workers)
@@ -85,9 +82,9 @@ def plan(
     planned = search_images(chosen, info.train_size, info.validation_size)
     seconds = None
     if choose_device(chosen.training.device).type == "cpu":
-        image = _seconds_an_image(chosen, info)
-        first = START_SECONDS + image * planned.first / len(places) + BESIDE_SECONDS
-        seconds = first + planned.seconds(image, len(places), BESIDE_SECONDS)
+        image = first_network_seconds(chosen, Shape(*info.shape), len(info.classes))
+        until_rounds = START_SECONDS + image * planned.first / len(places) + BESIDE_SECONDS
+        seconds = until_rounds + planned.seconds(image, len(places), BESIDE_SECONDS)
     return Plan(
         rounds=chosen.search.rounds,
         first=len(chosen.search.seed_cells),
@@ -97,13 +94,3 @@ def plan(
         workers=len(places),
         seconds=seconds,
     )
-
-
-def _seconds_an_image(settings: "Settings", info: "DatasetInfo") -> float:
-    """Return the time of a training step of the first network for one image, in seconds."""
-    from memnas_core.space.layers import Shape
-    from memnas_core.space.moves import seed_architecture
-    from memnas_core.training.speed import seconds_an_image
-
-    first = seed_architecture(settings.network.strides, settings.network.filters, settings.search.seed_cells[0])
-    return seconds_an_image(first, Shape(*info.shape), len(info.classes), settings.training.batch_size)
