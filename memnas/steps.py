@@ -54,7 +54,9 @@ class ParallelSteps(Steps):
 
     def load_rounds(self, search: SearchState) -> None:
         """Take the rounds that an earlier process has finished, up to a damaged one, which is made again."""
-        remove_damaged_rounds(self.folder)
+        if (removed := remove_damaged_rounds(self.folder)) is not None:
+            number, error = removed
+            _log.warning("%s. Round %d and those after it are made again from their trainings.", error, number)
         for summary, rows in self.folder.rounds():
             search.accept(rows)
             search.close_round(summary)

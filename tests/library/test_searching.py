@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,20 @@ def test_a_finished_search_is_not_run_again(searched: Searched) -> None:
     other = memnas.settings(settings, {"search.seed": 5})
     with pytest.raises(memnas.MemnasError, match="expected the settings of the search that is there"):
         memnas.search(other, name="small", store=found.path.parents[1])
+
+
+def test_a_damaged_round_is_told_of_and_made_again(
+    searched: Searched, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = shutil.copytree(searched[0].path.parents[1], tmp_path / "store")
+    copy = store / "searches" / "small"
+    (copy / "metrics.json").unlink()
+    table = copy / "rounds" / "round-01" / "candidates.parquet"
+    table.write_bytes(table.read_bytes()[:-1])
+    again = memnas.search(memnas.settings("digits", SMALL), name="small", store=store, workers=1)
+    assert "Round 1 and those after it are made again from their trainings." in caplog.text
+    assert again.candidates.column("arch_id") == searched[0].candidates.column("arch_id")
+    assert again.chosen.arch_id == searched[0].chosen.arch_id
 
 
 def test_ray_is_for_the_command(tmp_path: Path) -> None:
