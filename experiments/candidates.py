@@ -24,7 +24,6 @@ from memnas_core.records.trainings import TrainingRecord
 from memnas_core.settings.schema import Settings
 from memnas_core.space.architecture_json import to_json
 from memnas_core.space.lineages import Descendant, draw_lineages
-from memnas_core.space.moves import seed_architecture
 from memnas_core.training import record as training_records
 from memnas_core.training import worker
 from memnas_core.training.job import TrainingJob, candidate_seed
@@ -133,9 +132,8 @@ def read_table(path: Path = TABLE) -> tuple[TrainedCandidate, ...]:
 def train_candidates(plan: Plan, workers: Workers, progress: Progress) -> tuple[TrainedCandidate, ...]:
     """Train the candidates that are not yet trained, and return the rows of all."""
     settings = plan.load_settings()
-    root = seed_architecture(settings.network.strides, settings.network.filters)
     store = Path(settings.store)
-    dataset = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=root.reduction)
+    dataset = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=settings.network.reduction)
     info = open_dataset(dataset).info
     descendants = draw(settings, plan.candidates)
     all_jobs = [training_jobs(descendant, settings, dataset, info, plan.candidates) for descendant in descendants]

@@ -98,7 +98,7 @@ def round_images(settings: Settings, training_images: int) -> tuple[int, int]:
         rungs = rung_images(shares, settings.training, training_images)
         return planned_images([full if rung is None else rung for rung in rungs], candidates, search.keep)
 
-    return planned(search.seed_rungs, len(search.seed_cells)), planned(search.rungs, search.top_k)
+    return planned(search.seed_rungs, search.first_networks), planned(search.rungs, search.top_k)
 
 
 def search_days(settings: Settings, training_images: int, speeds: Sequence[Speed]) -> float:
@@ -217,7 +217,7 @@ def estimate(params: Path, overrides: Sequence[str], images: int | None, classes
         torch=dict(versions())["torch"],
         image_shape=(channels, side, side),
         training_images=training_images,
-        trainings=len(settings.search.seed_cells) + settings.search.rounds * settings.search.top_k,
+        trainings=settings.search.first_networks + settings.search.rounds * settings.search.top_k,
         images=first + settings.search.rounds * later,
         speeds=tuple(speeds),
         device_days=search_days(settings, training_images, speeds),

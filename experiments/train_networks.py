@@ -23,7 +23,6 @@ from experiments.stage import run_stage, stage_progress
 from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.settings.schema import TrainingSettings
 from memnas_core.space.architecture import Architecture
-from memnas_core.space.moves import seed_architecture
 from memnas_core.workers.places import training_places
 from memnas_core.workers.processes import Workers
 
@@ -51,9 +50,8 @@ def train_networks(
         WorkerLostError: A worker process died; finished trainings are kept.
     """
     settings = plan.load_settings()
-    root = seed_architecture(settings.network.strides, settings.network.filters)
     store = Path(settings.store)
-    dataset = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=root.reduction)
+    dataset = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=settings.network.reduction)
     info = open_dataset(dataset).info
     training = training_settings(plan)
     jobs = {

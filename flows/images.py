@@ -32,13 +32,12 @@ def prepare_images(settings: Settings, origin: "Origin | None") -> None:
         StorageError: The disk is full or the store not writable.
     """
     from memnas_core.data import check_varied, open_dataset, prepare_dataset
-    from memnas_core.space.moves import seed_architecture
 
     if origin is None or origin.layout is None:
         return
     for line in lines_of_counts(origin.layout.counts(), origin.layout.places()):
         click.echo(printable(line))
-    factor = seed_architecture(settings.network.strides, settings.network.filters).reduction
+    factor = settings.network.reduction
     with _progress() as watch:
         folder = prepare_dataset(settings.data, settings.search.seed, Path(settings.store), factor, watch, origin)
     check_varied(folder)

@@ -96,13 +96,17 @@ def expected_seconds(survey: Survey, settings: Settings) -> float:
         survey: What is known of the folder.
         settings: Settings of the search.
     """
+    from memnas_core.search.generation import largest_first_network
     from memnas_core.search.halving import search_images
-    from memnas_core.space.layers import Shape
-    from memnas_core.training.speed import first_network_seconds
+    from memnas_core.space.layers import Shape, Workload
+    from memnas_core.training.speed import seconds_an_image
 
     side, cores = settings.data.image_size or 32, len(os.sched_getaffinity(0))
     workers = settings.execution.workers or cores
-    image = first_network_seconds(settings, Shape(survey.channels, side, side), len(survey.classes))
+    shape, classes, objective = Shape(survey.channels, side, side), len(survey.classes), settings.objective
+    workload = Workload(shape, classes, objective.weight_bytes, objective.activation_bytes)
+    network = largest_first_network(settings, workload)
+    image = seconds_an_image(network, shape, classes, settings.training.batch_size)
     planned = search_images(settings, *survey.train_and_validation(settings.data.validation_fraction))
     preparing = survey.decode_seconds * survey.images() / cores
     until_rounds = preparing + START_SECONDS + image * planned.first / workers + BESIDE_SECONDS

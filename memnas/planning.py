@@ -68,26 +68,27 @@ def plan(
         StorageError: The store cannot be written.
     """
     from memnas_core.data import open_dataset, prepare_dataset
+    from memnas_core.search.generation import largest_first_network
     from memnas_core.search.halving import search_images
     from memnas_core.space.layers import Shape
-    from memnas_core.space.moves import seed_architecture
     from memnas_core.training.loop import choose_device
-    from memnas_core.training.speed import first_network_seconds
+    from memnas_core.training.speed import seconds_an_image
     from memnas_core.workers.places import training_places
 
     chosen = resolved(settings, images, store, workers)
     places = training_places(chosen.execution, chosen.training.device)
-    factor = seed_architecture(chosen.network.strides, chosen.network.filters).reduction
+    factor = chosen.network.reduction
     info = open_dataset(prepare_dataset(chosen.data, chosen.search.seed, Path(chosen.store), factor)).info
     planned = search_images(chosen, info.train_size, info.validation_size)
     seconds = None
     if choose_device(chosen.training.device).type == "cpu":
-        image = first_network_seconds(chosen, Shape(*info.shape), len(info.classes))
+        network = largest_first_network(chosen, info.workload(chosen.objective))
+        image = seconds_an_image(network, Shape(*info.shape), len(info.classes), chosen.training.batch_size)
         until_rounds = START_SECONDS + image * planned.first / len(places) + BESIDE_SECONDS
         seconds = until_rounds + planned.seconds(image, len(places), BESIDE_SECONDS)
     return Plan(
         rounds=chosen.search.rounds,
-        first=len(chosen.search.seed_cells),
+        first=chosen.search.first_networks,
         candidates=chosen.search.top_k,
         images=planned.first + planned.rounds,
         final_images=planned.end,

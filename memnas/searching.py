@@ -67,7 +67,6 @@ def _run(beginning: "Beginning", progress: Callable[[Progress], object]) -> None
     from memnas_core.results.folder import Start
     from memnas_core.search.loop import run_rounds
     from memnas_core.search.state import SearchState
-    from memnas_core.space.moves import seed_architecture
     from memnas_core.training.job import training_version
     from memnas_core.workers.places import training_places
     from memnas_core.workers.processes import Workers
@@ -82,7 +81,7 @@ def _run(beginning: "Beginning", progress: Callable[[Progress], object]) -> None
     origin = find_local(settings.data)
     with errors_inside(store), folder.locked(), Workers(places) as pool:
         pool.check(Limits.of(settings.execution))
-        factor = seed_architecture(settings.network.strides, settings.network.filters).reduction
+        factor = settings.network.reduction
         dataset = prepare_dataset(settings.data, settings.search.seed, store, factor, origin=origin)
         check_varied(dataset)
         info = open_dataset(dataset).info

@@ -8,7 +8,6 @@ from prefect.cache_policies import NO_CACHE
 from memnas_core.data import DatasetInfo, check_varied, open_dataset, prepare_dataset
 from memnas_core.data.source import Origin
 from memnas_core.settings.schema import Settings
-from memnas_core.space.moves import seed_architecture
 from tasks.versioning.repository import Versions
 
 
@@ -21,7 +20,7 @@ def prepare(settings: Settings, versions: Versions, origin: Origin | None) -> tu
         versions: The store's DVC repository.
         origin: The folder of images as it was found a moment ago; None for named data sets.
     """
-    factor = seed_architecture(settings.network.strides, settings.network.filters).reduction
+    factor = settings.network.reduction
     store = Path(settings.store)
     folder = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=factor, origin=origin)
     check_varied(folder)

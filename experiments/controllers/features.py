@@ -1,11 +1,12 @@
 """Architectures as rows of numbers of fixed length, for predictors that cannot read sequences."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from experiments.controllers.protocol import Array, Known
-from memnas_core.controller.encoding import TokenLayout, cell_major, layout_of
+from memnas_core.controller.encoding import cell_major, layout_of
 from memnas_core.controller.features import whole_features
 
 
@@ -27,10 +28,8 @@ class FlatEncoding:
 
     def __call__(self, candidates: Sequence[Known]) -> Array:
         """Return one row for each candidate; shape (n, blocks * cells * token bits)."""
-        wide = TokenLayout(
-            max(self._layout.inputs, layout_of([candidate.architecture for candidate in candidates]).inputs),
-            self._layout.blocks,
-        )
+        inputs = layout_of([candidate.architecture for candidate in candidates]).inputs
+        wide = replace(self._layout, inputs=max(self._layout.inputs, inputs))
         beyond = wide.input_columns(self._layout.inputs)
         cells = self._layout.inputs  # as many as the largest block has
         rows = np.zeros((len(candidates), cells, self._layout.blocks, self._layout.width))

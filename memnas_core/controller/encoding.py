@@ -4,7 +4,7 @@ A token is a cell as the controller sees it: its five binary vectors side by sid
 
     part       bits              meaning
     I1, I2     inputs each       one-hot, highest bit first; all zeros where trimming cut the branch away
-    L1, L2     8 each            one-hot over the operations; all zeros as above
+    L1, L2     operations each   one-hot over the operations, eight in the paper's space; all zeros as above
     O          3                 concat, included, sum
     block      number of blocks  one-hot: the block that holds the cell
     stride     1                 1 where that block has stride 2
@@ -22,7 +22,7 @@ Source: section 3.1 (the tuple) and section 3.3 (the encoding layer). The paper 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ import numpy.typing as npt
 from memnas_core.errors import ArchitectureError
 from memnas_core.space.architecture import Architecture, Cell
 from memnas_core.space.cell_vectors import encode_cell
-from memnas_core.space.operations import OPERATIONS
+from memnas_core.space.operations import OPERATIONS, Operation
 
 _Indices = npt.NDArray[np.int64]
 
@@ -43,15 +43,17 @@ class TokenLayout:
     Attributes:
         inputs: Width of I1 and of I2.
         blocks: Number of blocks of every architecture.
+        operations: Operations that have a bit.
     """
 
     inputs: int
     blocks: int
+    operations: tuple[Operation, ...] = field(default_factory=lambda: OPERATIONS.basic)
 
     @property
     def width(self) -> int:
         """Bits of a token."""
-        return 2 * self.inputs + 2 * len(OPERATIONS) + 3 + self.blocks + 1
+        return 2 * self.inputs + 2 * len(self.operations) + 3 + self.blocks + 1
 
     def input_columns(self, first: int) -> list[int]:
         """Return the columns of the bits of I1 and I2 that stand for input `first` and all later ones."""
@@ -62,9 +64,10 @@ class TokenLayout:
     def swapped_columns(self) -> list[int]:
         """The columns of a token in an order that swaps I1 with I2 and L1 with L2."""
         operations = 2 * self.inputs
-        combiner = operations + 2 * len(OPERATIONS)
+        bits = len(self.operations)
+        combiner = operations + 2 * bits
         i1, i2 = range(self.inputs), range(self.inputs, operations)
-        l1, l2 = range(operations, combiner - len(OPERATIONS)), range(combiner - len(OPERATIONS), combiner)
+        l1, l2 = range(operations, combiner - bits), range(combiner - bits, combiner)
         return [*i2, *i1, *l2, *l1, *range(combiner, self.width)]
 
 
@@ -88,7 +91,7 @@ class Token(NamedTuple):
     def bits(self, layout: TokenLayout) -> npt.NDArray[np.float32]:
         """Return the token's bits as zeros and ones, shape (layout.width,)."""
         block = "".join("01"[number == self.block] for number in range(layout.blocks))
-        text = "".join(encode_cell(self.cell, layout.inputs)) + block + "01"[self.stride == 2]
+        text = "".join(encode_cell(self.cell, layout.inputs, layout.operations)) + block + "01"[self.stride == 2]
         return (np.frombuffer(text.encode(), dtype=np.uint8) - ord("0")).astype(np.float32)
 
 
@@ -136,7 +139,9 @@ def layout_of(architectures: Sequence[Architecture]) -> TokenLayout:
         raise ArchitectureError(f"expected architectures with one number of blocks, found {sorted(numbers)}")
     most_cells = max(len(block.cells) for architecture in architectures for block in architecture.blocks)
     # Cells can read the block's input and all cells but the last.
-    return TokenLayout(inputs=most_cells, blocks=numbers.pop())
+    used = set().union(*(architecture.operations for architecture in architectures))
+    operations = tuple(operation for operation in OPERATIONS if operation in used or not operation.is_optional)
+    return TokenLayout(inputs=most_cells, blocks=numbers.pop(), operations=operations)
 
 
 def cell_major(architecture: Architecture) -> Iterator[Token]:

@@ -59,7 +59,7 @@ _Array = npt.NDArray[np.float64]
 def block_features(architecture: Architecture) -> _Array:
     """Return the facts of each block, shape (blocks, len(BLOCK_FEATURES))."""
     rows: list[tuple[float, ...]] = []
-    channels, area = architecture.filters, 1.0
+    channels, area = architecture.filters, 1.0 / architecture.stem_stride**2
     for block in architecture.blocks:
         area /= block.stride**2
         found, multiplications, channels = _block_features(block, block.width(architecture.filters), channels)
@@ -78,9 +78,24 @@ def whole_features(architecture: Architecture, memory: PeakFigures) -> _Array:
     return np.concatenate([of_blocks.ravel(), of_blocks.sum(axis=0), np.log(exact)])
 
 
+def optional_columns(blocks: int) -> dict[Operation, list[int]]:
+    """Return the columns that count an optional operation, in `whole_features` followed by `place_counts`.
+
+    The places are those of each block, and then their sums.
+
+    Args:
+        blocks: Number of blocks of the architectures.
+    """
+    counted: list[Operation | None] = [*OPERATIONS, *(None for _ in BLOCK_FEATURES[len(OPERATIONS) :])]
+    placed = [*(operation for operation in OPERATIONS for _ in range(4)), *(None for _ in range(6))]
+    every = [*counted * (blocks + 1), *(None for _ in range(4)), *placed * (blocks + 1)]
+    optional = [operation for operation in OPERATIONS if operation.is_optional]
+    return {operation: [column for column, one in enumerate(every) if one is operation] for operation in optional}
+
+
 def width_features(architecture: Architecture) -> _Array:
-    """Return the logarithm of each block's filters in units of F, shape (blocks,); zeros in the paper's space."""
-    return np.log(np.array(architecture.widths) / architecture.filters)
+    """Return the logarithms of the filters of the stem and of each block, shape (1 + blocks,)."""
+    return np.log(np.array([architecture.filters, *architecture.widths], dtype=np.float64))
 
 
 def place_counts(architecture: Architecture) -> _Array:

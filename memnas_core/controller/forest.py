@@ -18,7 +18,7 @@ examples. This is the paper's idea of correlation between structures without its
 Source: replaces the GRUs of section 3.3. docs/controller.md tells what is shown of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -28,12 +28,13 @@ import numpy.typing as npt
 from sklearn.ensemble import RandomForestRegressor
 
 from memnas_core.controller.examples import Example, in_order, targets_of
-from memnas_core.controller.features import place_counts, whole_features, width_features
+from memnas_core.controller.features import optional_columns, place_counts, whole_features, width_features
 from memnas_core.errors import ArchitectureError
 from memnas_core.memory.figures import measure_peaks
 from memnas_core.settings.schema import ControllerSettings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.layers import Shape
+from memnas_core.space.operations import OPERATIONS, Operation
 
 PRIOR = 0.6
 """Slope of the linear term: standard deviations of the target per standard deviation of the logarithm of weights. On
@@ -56,6 +57,7 @@ class ForestModel:
     Attributes:
         blocks: Number of blocks of every architecture.
         widths: Whether the filters of each block are among the features.
+        unknown: Optional operations that no example has, and no feature counts.
         forest: Random forest for the residual of the linear term.
         mean_size: Mean logarithm of the examples' weights.
         size_scale: Standard deviation of that logarithm; 1 if all are equal.
@@ -65,6 +67,7 @@ class ForestModel:
 
     blocks: int
     widths: bool
+    unknown: frozenset[Operation]
     forest: RandomForestRegressor
     mean_size: float
     size_scale: float
@@ -88,13 +91,15 @@ class ForestModel:
         targets = targets_of(ordered)
         blocks = len(ordered[0].architecture.blocks)
         widths = any(set(example.architecture.widths) != {example.architecture.filters} for example in ordered)
-        sizes, features = _known([example.architecture for example in ordered], blocks, widths)
+        used = set().union(*(example.architecture.operations for example in ordered))
+        unknown = frozenset(operation for operation in OPERATIONS if operation.is_optional and operation not in used)
+        sizes, features = _known([example.architecture for example in ordered], blocks, widths, unknown)
         mean_size, size_scale = float(sizes.mean()), float(sizes.std()) or 1.0
         rest = targets.standardised - PRIOR * (sizes - mean_size) / size_scale
         forest = RandomForestRegressor(
             TREES, min_samples_leaf=LEAST_LEAF, max_features=FEATURE_SHARE, random_state=seed
         ).fit(features, rest)
-        return cls(blocks, widths, forest, mean_size, size_scale, targets.centre, targets.spread)
+        return cls(blocks, widths, unknown, forest, mean_size, size_scale, targets.centre, targets.spread)
 
     def predict(self, architectures: Sequence[Architecture]) -> _Array:
         """Return the predicted target of each architecture in the targets' unit, shape (n,).
@@ -104,12 +109,14 @@ class ForestModel:
         """
         if not architectures:
             return np.empty(0)
-        sizes, features = _known(architectures, self.blocks, self.widths)
+        sizes, features = _known(architectures, self.blocks, self.widths, self.unknown)
         line = PRIOR * (sizes - self.mean_size) / self.size_scale
         return np.asarray(self.centre + self.spread * (line + self.forest.predict(features)))
 
 
-def _known(architectures: Sequence[Architecture], blocks: int, widths: bool) -> tuple[_Array, _Array]:
+def _known(
+    architectures: Sequence[Architecture], blocks: int, widths: bool, unknown: Collection[Operation]
+) -> tuple[_Array, _Array]:
     """Return the logarithm of the weights of n architectures, shape (n,), and their features, shape (n, features)."""
     for architecture in architectures:
         if len(architecture.blocks) != blocks:
@@ -117,7 +124,8 @@ def _known(architectures: Sequence[Architecture], blocks: int, widths: bool) -> 
                 f"{architecture.arch_id}: expected {blocks} blocks, found {len(architecture.blocks)}"
             )
     sizes, rows = zip(*map(_features, architectures), strict=True)
-    features = np.stack(rows)
+    counts = optional_columns(blocks)
+    features = np.delete(np.stack(rows), [column for operation in unknown for column in counts[operation]], axis=1)
     if widths:
         features = np.hstack([features, np.stack([width_features(architecture) for architecture in architectures])])
     return np.array(sizes), features

@@ -176,11 +176,12 @@ class PaperModel:
             Predictions in the targets' unit, shape (n,).
 
         Raises:
-            ArchitectureError: An architecture has another number of blocks than the examples.
+            ArchitectureError: An architecture has another number of blocks than the examples, or an optional operation
+                that none of them has.
         """
         if not architectures:
             return np.empty(0)
-        layout = TokenLayout(max(self.layout.inputs, layout_of(architectures).inputs), self.layout.blocks)
+        layout = replace(self.layout, inputs=max(self.layout.inputs, layout_of(architectures).inputs))
         by_id = sorted(range(len(architectures)), key=lambda index: architectures[index].arch_id)
         tree = prefix_tree([architectures[index] for index in by_id], layout)
         # Bits of inputs that no example had are dropped, so that tokens fit the embedding layer.

@@ -167,7 +167,7 @@ def measure(architecture: Architecture, workload: Workload, kernels: Kernels | N
     """
     input_shape, classes, weight_bytes, activation_bytes = workload
     whole = _whole(architecture, input_shape, classes)
-    first, last = stem(architecture.filters, input_shape), head(IMAGE, whole.end, classes)
+    first, last = stem(architecture, input_shape), head(IMAGE, whole.end, classes)
     arena = largest(
         (
             end_arena((first,), IMAGE, input_shape, activation_bytes, kernels),
@@ -208,7 +208,7 @@ def measure_peaks(architecture: Architecture, input_shape: Shape, classes: int) 
 def _whole(architecture: Architecture, input_shape: Shape, classes: int) -> _Whole:
     check_input_side(architecture, input_shape.height)
     check_input_side(architecture, input_shape.width)
-    first = stem(architecture.filters, input_shape)
+    first = stem(architecture, input_shape)
     weights, shape = first.weights, first.output
     paper, sequential, minimum = _end_peaks((first,), IMAGE, input_shape)
     blocks = []

@@ -130,7 +130,7 @@ def fits(memory: MemoryFigures, objective: ObjectiveSettings) -> bool:
 
 
 def smallest_architecture(
-    strides: Sequence[int], filters: int, pooling: ops.Operation = ops.AVERAGE_POOL_3X3
+    strides: Sequence[int], filters: int, pooling: ops.Operation = ops.AVERAGE_POOL_3X3, stem_stride: int = 1
 ) -> Architecture:
     """Return the architecture that needs least memory of every kind: one cell with one weightless layer in each block.
 
@@ -155,11 +155,12 @@ def smallest_architecture(
     """
     operations = [ops.IDENTITY if stride == 1 else pooling for stride in strides]
     cells = [Cell(Branch(0, operation), None, Combiner.SUM, included=True) for operation in operations]
-    return Architecture(tuple(Block((cell,), stride) for cell, stride in zip(cells, strides, strict=True)), filters)
+    blocks = tuple(Block((cell,), stride) for cell, stride in zip(cells, strides, strict=True))
+    return Architecture(blocks, filters, stem_stride)
 
 
 def smallest_architectures(
-    strides: Sequence[int], filters: int, pooling: ops.Operation, widths: bool
+    strides: Sequence[int], filters: int, pooling: ops.Operation, widths: bool, stem_stride: int = 1
 ) -> tuple[Architecture, ...]:
     """Return the networks of which one fits if any network does; without widths, that of `smallest_architecture` alone.
 
@@ -169,11 +170,11 @@ def smallest_architectures(
     projection is no larger than that of block p, and its classifier reads m channels. Up to p it is as small as the
     first network here, the projection reads and writes no more, and later all tensors are smaller.
     """
-    plain = smallest_architecture(strides, filters, pooling)
+    plain = smallest_architecture(strides, filters, pooling, stem_stride)
     if not widths or filters <= WIDTHS[0]:
         return (plain,)
     narrow = tuple(replace(block, filters=WIDTHS[0]) for block in plain.blocks)
-    later = (Architecture(plain.blocks[:place] + narrow[place:], filters) for place in range(len(narrow)))
+    later = (replace(plain, blocks=plain.blocks[:place] + narrow[place:]) for place in range(len(narrow)))
     return (plain, *later)
 
 
@@ -191,7 +192,8 @@ def check_budget(
     Raises:
         SettingsError: The smallest network exceeds a limit; the message names such limits and its footprint.
     """
-    smallest = smallest_architectures(network.strides, network.filters, _least_pooling(objective), widths)
+    filters = 1 if widths else network.filters  # the first networks' stems may have so few
+    smallest = smallest_architectures(network.strides, filters, _least_pooling(objective), widths, network.stem_stride)
     memory = min(map(measuring(workload, objective), smallest), key=lambda figures: excess(figures, objective))
     beyond = [use for use in uses(memory, objective) if use.excess]
     if not beyond:
@@ -239,7 +241,7 @@ def fitted_seed(
                 options.append((beyond, total if beyond else -total, place, move, trimmed))
         if not options:
             pooling, strides = _least_pooling(objective), [block.stride for block in seed.blocks]
-            for smallest in smallest_architectures(strides, seed.filters, pooling, widths):
+            for smallest in smallest_architectures(strides, seed.filters, pooling, widths, seed.stem_stride):
                 if fits(measured(smallest), objective):
                     moves += (*_to_widths(seed, smallest), *_from_identities(seed, pooling))
                     return smallest, tuple(moves)

@@ -131,7 +131,8 @@ def _write_title(ink: Ink, architecture: Architecture) -> None:
     ink.write(EDGE, 0.22, f"Architecture {architecture.arch_id}", TITLE_SIZE, weight="bold")
     count = len(architecture.blocks)
     blocks = f"{count} {'block' if count == 1 else 'blocks'} with F = {architecture.filters}"
-    ink.write(EDGE, 0.44, f"image → stem conv 3×3 → {blocks} → global average pool → linear", color=SOFT)
+    stem = "stem conv 3×3" + (f" stride {architecture.stem_stride}" if architecture.stem_stride > 1 else "")
+    ink.write(EDGE, 0.44, f"image → {stem} → {blocks} → global average pool → linear", color=SOFT)
 
 
 def _add_block(ink: Ink, group: _Group, left: float, top: float, width: float) -> None:

@@ -12,7 +12,6 @@ from memnas_core.results.checks import damage
 from memnas_core.results.folder import SearchFolder
 from memnas_core.settings.schema import Settings
 from memnas_core.space.layers import Shape, Workload
-from memnas_core.space.moves import seed_architecture
 
 LONGEST_NAME = 200  # file systems allow 255, and files beside the folder have longer names
 
@@ -47,8 +46,7 @@ def check_beginning(settings: Settings, name: str | None, resume: bool) -> Begin
         InputError: A setting, the name or the folder of results does not fit.
     """
     name, folder = find_search(settings, name)
-    strides = seed_architecture(settings.network.strides, settings.network.filters)
-    side = check_image_size(settings.data, strides.reduction)
+    side = check_image_size(settings.data, settings.network.reduction)
     shown, objective = DATASETS[settings.data.dataset].shown, settings.objective
     if shown is not None:  # for a folder this is checked once its images are prepared
         channels, classes = shown

@@ -5,12 +5,12 @@ paper does not do.
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from memnas_core.memory.figures import MemoryFigures
 from memnas_core.objective.budget import fits, fitted_seed, measuring, trimmed_to_fit
 from memnas_core.search.candidates import Generation
-from memnas_core.settings.schema import NetworkSettings, ObjectiveSettings, SearchSettings
+from memnas_core.settings.schema import NetworkSettings, ObjectiveSettings, SearchSettings, Settings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.layers import Workload
 from memnas_core.space.moves import (
@@ -23,6 +23,7 @@ from memnas_core.space.moves import (
     seed_architecture,
     widenings,
 )
+from memnas_core.space.operations import Operation
 
 CHOICES = 4
 """A round near a limit is filled up to this many candidates per trained one, so that there is a choice."""
@@ -95,11 +96,52 @@ def first_candidate(
 def first_generation(
     settings: SearchSettings, network: NetworkSettings, workload: Workload, objective: ObjectiveSettings
 ) -> Generation:
-    """Return the candidates of round 0: one network for each seed cell, without duplicates."""
+    """Return the candidates of round 0, without duplicates: networks of each seed cell (`seeds_of`)."""
     found: dict[str, tuple[Candidate, MemoryFigures]] = {}
     for operations in settings.seed_cells:
-        architecture = seed_architecture(network.strides, network.filters, operations)
-        candidate, memory = first_candidate(architecture, workload, objective, settings.widths)
-        found.setdefault(candidate.arch_id, (candidate, memory))
+        for candidate, memory in seeds_of(operations, settings, network, workload, objective):
+            found.setdefault(candidate.arch_id, (candidate, memory))
     candidates, figures = zip(*found.values(), strict=True)
     return Generation(candidates, figures, MoveCounts(0, 0, 0, 0, 0))
+
+
+def largest_first_network(settings: Settings, workload: Workload) -> Architecture:
+    """Return the network of round 0 with most weights, by which the time of a search is estimated."""
+    first = first_generation(settings.search, settings.network, workload, settings.objective)
+    every = zip(first.candidates, first.memory, strict=True)
+    return max(every, key=lambda pair: pair[1].param_bytes)[0].architecture
+
+
+def seeds_of(
+    operations: tuple[Operation, Operation],
+    settings: SearchSettings,
+    network: NetworkSettings,
+    workload: Workload,
+    objective: ObjectiveSettings,
+) -> Iterator[tuple[Candidate, MemoryFigures]]:
+    """Yield the first networks of a seed cell, and their memory.
+
+    Without widths, this is one network, trimmed if it exceeds the budget. With them, it is one for each of
+    `search.seed_shares`: the one with most filters that needs at most that share of the bytes of the largest one that
+    is within the budget.
+    """
+    measured = measuring(workload, objective)
+
+    def seed(filters: int) -> Architecture:
+        return seed_architecture(network.strides, filters, operations, network.stem_stride, settings.widths)
+
+    if not settings.widths:
+        yield first_candidate(seed(network.filters), workload, objective)
+        return
+    every = [(one := seed(filters), measured(one)) for filters in range(network.filters, 0, -1)]
+    fitting = [(one, memory, _total(memory, objective)) for one, memory in every if fits(memory, objective)]
+    if not fitting:
+        yield first_candidate(every[-1][0], workload, objective, widths=True)
+    for share in settings.seed_shares:
+        within = [(one, memory) for one, memory, total in fitting if total <= share * fitting[0][2]]
+        if within:
+            yield first_network(within[0][0]), within[0][1]
+
+
+def _total(memory: MemoryFigures, objective: ObjectiveSettings) -> int:
+    return memory.param_bytes + memory.activation_bytes(objective.activation_convention)

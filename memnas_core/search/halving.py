@@ -90,7 +90,7 @@ def search_images(settings: Settings, train_size: int, validation_size: int) -> 
         return planned_images([full if rung is None else rung for rung in rungs], candidates, keep)
 
     return SearchImages(
-        first=images(search.seed_rungs, len(search.seed_cells), search.keep),
+        first=images(search.seed_rungs, search.first_networks, search.keep),
         rounds=search.rounds * images(search.rungs, search.top_k, search.keep),
         end=(settings.final.epochs or 0) * (train_size + settings.final.all_images * validation_size),
         steps=search.rounds + 1,

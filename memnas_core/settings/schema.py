@@ -6,6 +6,7 @@ their own section. Validation is pydantic's, in strict mode (a quoted number is 
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, fields, is_dataclass
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -90,12 +91,21 @@ class NetworkSettings:
     """The template that every candidate fills.
 
     Attributes:
-        filters: Filters of every operation layer (the paper's F); with `search.widths`, those that blocks begin with.
+        filters: Filters of every operation layer (the paper's F); with `search.widths`, those of the largest stem.
         strides: Stride of each block, 1 or 2; the list's length is the number of blocks.
+        stem_stride: Stride of the stem, the first convolution; 1 in the paper.
+
+    The last was added later; without it, a file means what it meant before.
     """
 
     filters: PositiveInt
     strides: Annotated[tuple[Stride, ...], Field(min_length=1)]
+    stem_stride: Stride = 1
+
+    @property
+    def reduction(self) -> int:
+        """The factor by which all strides together shrink the side of an image."""
+        return self.stem_stride * math.prod(self.strides)
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -125,10 +135,12 @@ class SearchSettings:
         max_cells: The search ends when its base has so many cells in a block.
         max_training_images: End after so many training images seen by all candidates together; null: no limit.
         patience: End after so many rounds in a row without a candidate above its base (score > 0); null: no limit.
-        widths: Whether blocks are widened and narrowed, each to a number of filters of its own
-            (`memnas_core.space.moves`). Not in the paper.
+        widths: Whether every block has a number of filters of its own, which grows with every halving of the image in
+            the first networks and is widened and narrowed later (`memnas_core.space.moves`). Not in the paper.
+        seed_shares: With `widths`, the sizes of the first networks of each pair of `seed_cells`, as shares of that with
+            `network.filters`, or of the largest that is within the budget: weights and activations together.
 
-    The last one was added later; without it, a file means what it meant before.
+    The last two were added later; without them, a file means what it meant before.
     """
 
     seed: NonNegativeInt
@@ -147,6 +159,21 @@ class SearchSettings:
     max_training_images: PositiveInt | None
     patience: PositiveInt | None
     widths: bool = False
+    seed_shares: Annotated[tuple[Share, ...], Field(min_length=1)] = (1.0,)
+
+    @property
+    def first_networks(self) -> int:
+        """Number of networks that round 0 trains, if no two are the same."""
+        return len(self.seed_cells) * len(self.seed_shares)
+
+    @model_validator(mode="after")
+    def _shares_have_widths(self) -> Self:
+        if self.seed_shares != (1.0,) and not self.widths:
+            raise ValueError(
+                f"seed_shares: expected [1.0] without search.widths, found {list(self.seed_shares)}: all networks have "
+                "network.filters"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -6,6 +6,7 @@ block: 0 is the block's input and j the output of the block's j-th cell.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -120,16 +121,24 @@ class Architecture:
 
     A block may have a number of its own, which goes beyond the paper; the stem has `filters` in any case. A block
     whose own number is `filters` is stored without it, so that equal networks are equal values.
+
+    Attributes:
+        blocks: The blocks.
+        filters: Filters of the stem, and of every block without a number of its own.
+        stem_stride: Stride of the stem; 1 in the paper.
     """
 
     blocks: tuple[Block, ...]
     filters: int
+    stem_stride: int = 1
 
     def __post_init__(self) -> None:
         if not self.blocks:
             raise ArchitectureError("blocks: expected at least one, found none")
         if self.filters < 1:
             raise ArchitectureError(f"filters: expected a positive number, found {self.filters}")
+        if self.stem_stride not in (1, 2):
+            raise ArchitectureError(f"stem_stride: expected 1 or 2, found {self.stem_stride}")
         if any(block.filters == self.filters for block in self.blocks):
             plain = [replace(block, filters=None) if block.filters == self.filters else block for block in self.blocks]
             object.__setattr__(self, "blocks", tuple(plain))
@@ -140,7 +149,8 @@ class Architecture:
 
         They depend neither on weights nor on the order in which branches or cells were added.
         """
-        code = f"{self.filters};" + ";".join(_block_code(block) for block in self.blocks)
+        stem = "" if self.stem_stride == 1 else f"s{self.stem_stride}"
+        code = f"{self.filters}{stem};" + ";".join(_block_code(block) for block in self.blocks)
         return hashlib.sha256(code.encode()).hexdigest()[:16]
 
     @property
@@ -149,12 +159,19 @@ class Architecture:
         return tuple(block.width(self.filters) for block in self.blocks)
 
     @property
+    def operations(self) -> set[Operation]:
+        """The operations of all layers."""
+        return {branch.operation for block in self.blocks for cell in block.cells for branch in cell.branches}
+
+    @property
+    def strides(self) -> list[int]:
+        """Strides of the blocks, after that of the stem if it is not 1."""
+        return [*([] if self.stem_stride == 1 else [self.stem_stride]), *(block.stride for block in self.blocks)]
+
+    @property
     def reduction(self) -> int:
         """The factor by which all strides together shrink the side of an image."""
-        factor = 1
-        for block in self.blocks:
-            factor *= block.stride
-        return factor
+        return math.prod(self.strides)
 
 
 def canonical(architecture: Architecture) -> Architecture:
@@ -162,7 +179,7 @@ def canonical(architecture: Architecture) -> Architecture:
 
     Branches are ordered within a cell and cells within a block.
     """
-    return Architecture(tuple(_canonical_block(block) for block in architecture.blocks), architecture.filters)
+    return replace(architecture, blocks=tuple(_canonical_block(block) for block in architecture.blocks))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -11,7 +11,7 @@ from memnas_core.space.operations import OPERATIONS
 
 FORMAT_VERSION = 1
 _KEYS = (
-    {"memnas_architecture", "filters", "blocks"},
+    {"memnas_architecture", "filters", "stem_stride", "blocks"},
     {"stride", "filters", "cells"},
     {"first", "second", "combiner", "included"},
 )
@@ -21,7 +21,8 @@ MAX_FILTERS = 2**20  # the paper uses at most 64; without a limit, byte counts c
 def to_json(architecture: Architecture) -> str:
     """Return an architecture as one line of JSON that `from_json` reads back to an equal value."""
     blocks = [_block_document(block) for block in architecture.blocks]
-    document = {"memnas_architecture": FORMAT_VERSION, "filters": architecture.filters, "blocks": blocks}
+    stem = {} if architecture.stem_stride == 1 else {"stem_stride": architecture.stem_stride}
+    document = {"memnas_architecture": FORMAT_VERSION, "filters": architecture.filters, **stem, "blocks": blocks}
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -71,8 +72,9 @@ def from_json(text: str, source: str = "architecture") -> Architecture:
         except ArchitectureError as error:
             raise ArchitectureError(f"{place}: {error}") from None
     filters = _filters(document, source)
+    stem_stride = _field(document, "stem_stride", int, source) if "stem_stride" in document else 1
     try:
-        return Architecture(tuple(blocks), filters)
+        return Architecture(tuple(blocks), filters, stem_stride)
     except ArchitectureError as error:
         raise ArchitectureError(f"{source}: {error}") from None
 

@@ -73,7 +73,7 @@ def check_input_side(architecture: Architecture, side: int) -> None:
         fitting = " or ".join(str(s) for s in (below, below + factor) if s)
         raise GraphError(
             f"image side {side}: expected a multiple of {factor}, which the strides "
-            f"{[block.stride for block in architecture.blocks]} can halve; use {fitting}"
+            f"{architecture.strides} can halve; use {fitting}"
         )
 
 
@@ -90,7 +90,7 @@ def lower(architecture: Architecture, input_shape: Shape, classes: int) -> Graph
     """
     check_input_side(architecture, input_shape.height)
     check_input_side(architecture, input_shape.width)
-    layers = [stem(architecture.filters, input_shape)]
+    layers = [stem(architecture, input_shape)]
     source, shape = layers[0].name, layers[0].output
     for number, block in enumerate(architecture.blocks, start=1):
         fragment = lower_block(block, architecture.filters, source, shape, number)
@@ -100,10 +100,11 @@ def lower(architecture: Architecture, input_shape: Shape, classes: int) -> Graph
     return Graph(input_shape, tuple(layers), layers[-1].name)
 
 
-def stem(filters: int, input_shape: Shape) -> Layer:
+def stem(architecture: Architecture, input_shape: Shape) -> Layer:
     """Return the first layer, a 3x3 convolution to F channels."""
-    output = Shape(filters, input_shape.height, input_shape.width)
-    return Layer("stem", LayerKind.CONV, (IMAGE,), input_shape.channels, output, kernel=(3, 3))
+    step = architecture.stem_stride
+    output = Shape(architecture.filters, input_shape.height // step, input_shape.width // step)
+    return Layer("stem", LayerKind.CONV, (IMAGE,), input_shape.channels, output, (3, 3), (step, step))
 
 
 def head(source: str, shape: Shape, classes: int) -> tuple[Layer, Layer]:

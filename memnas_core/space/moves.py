@@ -10,7 +10,8 @@ separately. Widening and narrowing a block are not in the paper, whose layers al
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import product
+from itertools import accumulate, product
+from operator import mul
 
 from memnas_core.space import operations as ops
 from memnas_core.space.architecture import Architecture, Block, Branch, Cell, Combiner
@@ -145,14 +146,29 @@ def seed_architecture(
     strides: Collection[int],
     filters: int,
     operations: tuple[Operation, Operation] = (ops.CONV_3X3, ops.CONV_3X3),
+    stem_stride: int = 1,
+    widths: bool = False,
 ) -> Architecture:
     """Return the first base: one cell in each block, the sum of two layers that read the block's input.
 
     The paper does not state what its first round starts from.
+
+    Args:
+        strides: Stride of each block.
+        filters: Filters of the stem, and of the blocks if they have no widths.
+        operations: Operations of each cell.
+        stem_stride: Stride of the stem.
+        widths: Whether a block has as many times the stem's filters as the image's side is divided by at its output.
     """
     first, second = (Branch(0, operation) for operation in operations)
     cell = Cell(first, second, Combiner.SUM, included=True).ordered()
-    return Architecture(tuple(Block((cell,), stride) for stride in strides), filters)
+    reductions = accumulate(strides, mul, initial=stem_stride)
+    next(reductions)
+    blocks = (
+        Block((cell,), stride, filters * reduction if widths else None)
+        for stride, reduction in zip(strides, reductions, strict=True)
+    )
+    return Architecture(tuple(blocks), filters, stem_stride)
 
 
 def available_inputs(base: Architecture) -> int:
@@ -160,9 +176,15 @@ def available_inputs(base: Architecture) -> int:
     return 1 + min(len(block.cells) for block in base.blocks)
 
 
+def grown_operations(base: Architecture) -> tuple[Operation, ...]:
+    """Return the operations of new cells; optional ones only if the base has them."""
+    return (*OPERATIONS.grown, *(one for one in OPERATIONS if one.is_optional and one in base.operations))
+
+
 def growths(base: Architecture) -> Iterator[Move]:
     """Yield the growing moves, exactly as many as Eq. 1 counts (ordered pairs of branches)."""
-    branches = [Branch(number, operation) for number in range(available_inputs(base)) for operation in OPERATIONS.grown]
+    numbers = range(available_inputs(base))
+    branches = [Branch(number, operation) for number in numbers for operation in grown_operations(base)]
     for first, second, combiner, included in product(branches, branches, Combiner, (True, False)):
         yield Move(MoveKind.GROW, added=Cell(first, second, combiner, included))
 
@@ -250,7 +272,7 @@ def apply(base: Architecture, move: Move) -> Architecture | None:
             return None  # nothing can read the newest cell yet
         added = move.added.ordered()
         grown = tuple(Block((*block.cells, added), block.stride, block.filters) for block in base.blocks)
-        return Architecture(grown, base.filters)
+        return replace(base, blocks=grown)
     if move.filters:
         return _resized(base, move)
     block = base.blocks[move.block - 1]
@@ -272,13 +294,13 @@ def apply(base: Architecture, move: Move) -> Architecture | None:
         return None
     blocks = list(base.blocks)
     blocks[move.block - 1] = Block(cells, block.stride, block.filters)
-    return Architecture(tuple(blocks), base.filters)
+    return replace(base, blocks=tuple(blocks))
 
 
 def _resized(base: Architecture, move: Move) -> Architecture:
     blocks = list(base.blocks)
     blocks[move.block - 1] = replace(blocks[move.block - 1], filters=move.filters)
-    return Architecture(tuple(blocks), base.filters)
+    return replace(base, blocks=tuple(blocks))
 
 
 def generate(

@@ -71,6 +71,7 @@ class Operation(str):
         reads_any_width: Whether it reads any number of channels. If not, an input with another number than F is first
             projected to F channels, so that the operation can keep their number.
         is_grown: Whether growing puts it into new cells.
+        is_optional: Whether growing does so, and controllers are told of it, only where networks have it already.
         number: Index in the table, from 0; the controller's features depend on it.
         rank: Number that no other operation has, whatever else is in the table; ids of architectures depend on it.
         home: Module that defines it.
@@ -80,17 +81,25 @@ class Operation(str):
     label: Label
     reads_any_width: bool
     is_grown: bool
+    is_optional: bool
     number: int
     rank: int
     home: str
 
     def __new__(
-        cls, name: str, layers: Lowering, label: Label, *, reads_any_width: bool = False, is_grown: bool = True
+        cls,
+        name: str,
+        layers: Lowering,
+        label: Label,
+        *,
+        reads_any_width: bool = False,
+        is_grown: bool = True,
+        is_optional: bool = False,
     ) -> Self:
         """Return an operation that is not in the table yet; `register` puts it there."""
         operation = super().__new__(cls, name)
         operation.layers, operation.label = layers, label
-        operation.reads_any_width, operation.is_grown = reads_any_width, is_grown
+        operation.reads_any_width, operation.is_grown, operation.is_optional = reads_any_width, is_grown, is_optional
         operation.number, operation.rank, operation.home = -1, -1, __name__
         return operation
 
@@ -104,11 +113,17 @@ PAPERS_OPERATIONS = 8
 
 
 class Operations:
-    """The table of operations, in order of registration."""
+    """The table of operations, in order of registration.
+
+    Attributes:
+        basic: Those that are not optional.
+        grown: Those of them that growing puts into new cells.
+    """
 
     def __init__(self) -> None:
         self._by_name: dict[str, Operation] = {}
         self.grown: tuple[Operation, ...] = ()
+        self.basic: tuple[Operation, ...] = ()
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self._by_name.values())
@@ -143,7 +158,8 @@ class Operations:
             operation.number if operation.number < PAPERS_OPERATIONS else int.from_bytes(operation.encode())
         )
         self._by_name[str(operation)] = operation
-        self.grown = tuple(one for one in self if one.is_grown)
+        self.basic = tuple(one for one in self if not one.is_optional)
+        self.grown = tuple(one for one in self.basic if one.is_grown)
 
 
 OPERATIONS = Operations()
@@ -207,6 +223,22 @@ def convolution(kernel: int, *, dilation: int = 1, depthwise: bool = False) -> L
     return layers
 
 
+def separable(kernel: int) -> Lowering:
+    """Return the lowering to a depthwise convolution with a square kernel and a 1x1 convolution that reads it."""
+
+    def layers(place: Place) -> tuple[Layer, ...]:
+        read, output = place.shape.channels, place.output
+        middle, window = Shape(read, output.height, output.width), (kernel, kernel)
+        depthwise, pointwise = f"{place.name}_depthwise", f"{place.name}_pointwise"
+        kind, steps, block = LayerKind.CONV, place.steps, place.block
+        return (
+            Layer(depthwise, kind, (place.source,), read, middle, window, steps, groups=read, block=block),
+            Layer(pointwise, kind, (depthwise,), read, output, block=block),
+        )
+
+    return layers
+
+
 def pooling(kind: LayerKind) -> Lowering:
     """Return the lowering to one pooling over 3x3 pixels."""
 
@@ -262,3 +294,24 @@ DILATED_3X3 = register(
 )
 IDENTITY = register(Operation("identity", _identity, Label("#ffffff", "identity", "identity"), is_grown=False))
 """Trimming inserts it, growing never proposes it. It is in the paper's text, not in its table."""
+
+SEPARABLE_3X3 = register(
+    Operation(
+        "separable_3x3",
+        separable(3),
+        Label("#f7d6e0", "sep 3×3", "separable 3×3"),
+        reads_any_width=True,
+        is_optional=True,
+    )
+)
+SEPARABLE_5X5 = register(
+    Operation(
+        "separable_5x5",
+        separable(5),
+        Label("#e8a0b8", "sep 5×5", "separable 5×5"),
+        reads_any_width=True,
+        is_optional=True,
+    )
+)
+"""Depthwise-separable convolutions (MobileNet, Howard et al., 2017). They are not in the paper, so that only a search
+whose `search.seed_cells` have them knows them."""

@@ -170,11 +170,25 @@ class _Block:
     def _scales_of(self, group: str, inheritance: Inheritance, scales: Scales) -> Iterator[npt.NDArray[np.float64]]:
         """Yield the scales of all layers of the base that the layers of a group continue."""
         for layer in self._layers:
-            if layer.kind is LayerKind.CONV and self._group[self._nodes[layer.name][0]] == group:
-                if layer.name in inheritance.continued:
-                    yield scales[inheritance.continued[layer.name].layer]
-                elif layer.name in inheritance.passed_on:
-                    yield self._incoming.scales
+            nodes = self._nodes[layer.name]
+            places = [place for place, node in enumerate(nodes) if self._group[node] == group]
+            if layer.kind is not LayerKind.CONV or not places:
+                continue
+            if layer.name in inheritance.continued:
+                theirs, runs = inheritance.continued[layer.name]
+                if len(nodes) == 1:
+                    yield scales[theirs]
+                elif len(nodes) == len(runs):
+                    yield from (
+                        self._of_run(scales[theirs], run) for place in places if (run := runs[place]) is not FRESH
+                    )
+            elif layer.name in inheritance.passed_on:
+                yield self._incoming.scales
+
+    def _of_run(self, scales: npt.NDArray[np.float64], run: int) -> npt.NDArray[np.float64]:
+        """Return the scales of one of the runs that a depthwise layer of the base keeps."""
+        width = self._entry.block_widths[1]
+        return scales[run * width : (run + 1) * width]
 
     def _at(self, node: str) -> Positions:
         return self._positions[self._group[node]]
@@ -194,7 +208,8 @@ class _Block:
             elif layer.name in inheritance.continued:
                 continued, nodes = inheritance.continued[layer.name], self._read(source)
                 if len(nodes) == len(continued.runs):
-                    found[layer.name] = Channels(continued.layer, outputs, self._joined(nodes, continued.runs))
+                    read = self._joined(nodes, continued.runs)
+                    found[layer.name] = Channels(continued.layer, read if _keeps_channels(layer) else outputs, read)
         return found
 
     def _joined(self, nodes: Sequence[str], runs: Runs) -> Positions:

@@ -277,10 +277,11 @@ def _output_runs(new: Block, old: Block, match: _Match) -> tuple[Runs, int]:
 
 
 @lru_cache
-def _with_weights(operation: Operation) -> tuple[str, ...]:
-    """Return the name suffixes of an operation's layers that have weights."""
-    layers = operation.layers(Place("", "read", Shape(1, 1, 1), 1, 1, 0))
-    return tuple(layer.name for layer in layers if layer.weights)
+def _with_weights(operation: Operation) -> tuple[tuple[str, bool], ...]:
+    """Return the name suffixes of an operation's layers that have weights, and whether each reads all runs."""
+    read = 2 if operation.reads_any_width else 1
+    layers = operation.layers(Place("", "read", Shape(read, 1, 1), 1, 1, 0))
+    return tuple((layer.name, layer.in_channels > 1) for layer in layers if layer.weights)
 
 
 def _continued_layers(new: Block, old: Block, match: _Match, position: int, prefix: str) -> dict[str, Continued]:
@@ -302,7 +303,6 @@ def _continued_layers(new: Block, old: Block, match: _Match, position: int, pref
         if not branch.operation.reads_any_width and len(runs) > 1 and was_projected:
             found |= _reader(f"{ours}_project", f"{base}_project", runs)
         if branch.operation is theirs.operation:
-            for place, end in enumerate(_with_weights(branch.operation)):
-                reads_all = place == 0 and branch.operation.reads_any_width
+            for end, reads_all in _with_weights(branch.operation):
                 found |= _reader(f"{ours}{end}", f"{base}{end}", runs if reads_all else (0,))
     return found

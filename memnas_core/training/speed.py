@@ -5,27 +5,13 @@ import time
 import torch
 from torch.nn.functional import cross_entropy
 
-from memnas_core.settings.schema import Settings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.graph import lower
 from memnas_core.space.layers import Shape
-from memnas_core.space.moves import seed_architecture
 from memnas_core.training.network import build_network
 
 _STEPS = 2
 _SECONDS = 1.0
-
-
-def first_network_seconds(settings: Settings, shape: Shape, classes: int) -> float:
-    """Return the time of a training step of a search's first network for one image, in seconds.
-
-    Args:
-        settings: Settings of the search.
-        shape: Shape of an image.
-        classes: Number of classes.
-    """
-    network = seed_architecture(settings.network.strides, settings.network.filters, settings.search.seed_cells[0])
-    return seconds_an_image(network, shape, classes, settings.training.batch_size)
 
 
 def seconds_an_image(architecture: Architecture, shape: Shape, classes: int, batch_size: int) -> float:

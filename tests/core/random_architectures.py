@@ -53,24 +53,39 @@ def random_walks(seed: int, count: int, moves: int = 10, widths: bool = False) -
         seed: Seed of all choices.
         count: Number of architectures.
         moves: Most moves from the seed architecture.
-        widths: Whether half of the blocks get filters of their own; nothing else changes.
+        widths: Whether the networks are changed as `with_widths` does.
     """
     rng = random.Random(seed)
     of_widths = random.Random(f"widths {seed}")
     for _ in range(count):
         strides = rng.choices((1, 2), k=rng.randint(1, 4))
-        walked = random_walk(rng, rng.randint(0, moves), strides, filters=rng.choice((1, 3, 4, 8)))
+        filters = rng.choice((1, 3, 4, 8))
+        walked = random_walk(rng, rng.randint(0, moves), strides, filters)
         yield with_widths(of_widths, walked) if widths else walked
 
 
 def with_widths(rng: random.Random, architecture: Architecture) -> Architecture:
-    """Return the architecture with filters of their own in half of the blocks.
+    """Return the architecture as only a search with widths has it.
 
-    Multiples of F are likely, so that a block may be as wide as a concatenation that enters it.
+    Half of the blocks have filters of their own, the stem has stride 1 or 2, and some depthwise convolutions are
+    separable ones. Multiples of F are likely, so that a block may be as wide as a concatenation that enters it.
     """
     filters = architecture.filters
     own = (None, None, None, 2 * filters, 3 * filters, rng.randint(1, 9))
-    return Architecture(tuple(replace(block, filters=rng.choice(own)) for block in architecture.blocks), filters)
+    separable = {ops.DEPTHWISE_3X3: ops.SEPARABLE_3X3, ops.DEPTHWISE_5X5: ops.SEPARABLE_5X5}
+
+    def changed(branch: Branch | None) -> Branch | None:
+        if branch is None or rng.random() < 0.5:
+            return branch
+        return Branch(branch.input, separable.get(branch.operation, branch.operation))
+
+    def changed_cell(cell: Cell) -> Cell:
+        return Cell(changed(cell.first), changed(cell.second), cell.combiner, cell.included).ordered()
+
+    blocks = tuple(
+        Block(tuple(map(changed_cell, block.cells)), block.stride, rng.choice(own)) for block in architecture.blocks
+    )
+    return Architecture(blocks, filters, rng.choice((1, 2)))
 
 
 def distinct_walks(count: int, seed: int, most_cells: int = 7) -> list[Architecture]:
@@ -130,7 +145,7 @@ def shuffled_block(rng: random.Random, block: Block) -> Block:
 def shuffled(rng: random.Random, architecture: Architecture) -> Architecture:
     """Return an isomorphic architecture, each block shuffled."""
     blocks = tuple(shuffled_block(rng, block) for block in architecture.blocks)
-    return Architecture(blocks, architecture.filters)
+    return replace(architecture, blocks=blocks)
 
 
 def bare_architecture(strides: tuple[int, ...], filters: int) -> Architecture:

@@ -69,7 +69,7 @@ def test_multiplications_are_those_of_the_graph() -> None:
     for architecture in (*random_walks(5, count=20), *random_walks(5, count=20, widths=True)):
         side = architecture.reduction
         graph = lower(architecture, Shape(1, side, side), 10)
-        area = 1.0
+        area = 1 / architecture.stem_stride**2
         logarithms = block_features(architecture)[:, BLOCK_FEATURES.index("log_multiplications")]
         for number, (block, logarithm) in enumerate(zip(architecture.blocks, logarithms, strict=True), start=1):
             area /= block.stride**2
@@ -90,7 +90,7 @@ def test_shapes() -> None:
 def test_widths_by_hand() -> None:
     block = seed_architecture((1,), 4).blocks[0]
     architecture = Architecture((block, replace(block, filters=8), replace(block, filters=2)), 4)
-    assert width_features(architecture).tolist() == pytest.approx([0, math.log(2), -math.log(2)])
+    assert width_features(architecture).tolist() == pytest.approx([math.log(4), *map(math.log, (4, 8, 2))])
     # A block's output is told in units of the network's F.
     assert block_features(architecture)[:, BLOCK_FEATURES.index("output_channels")].tolist() == [1, 2, 0.5]
 

@@ -309,7 +309,7 @@ def test_block_by_block() -> None:
         shape = Shape(3, side, side)
         whole = lower(architecture, shape, 10)
         plan = plan_arena(whole.plain(), whole.sizes(1))
-        first = stem(architecture.filters, shape)
+        first = stem(architecture, shape)
         parts: list[tuple[tuple[Layer, ...], str, Shape]] = [((first,), IMAGE, shape)]
         source, shape = first.name, first.output
         for number, block in enumerate(architecture.blocks, start=1):

@@ -59,6 +59,8 @@ ADDED_LATER = {
     "objective.accuracy",
     "final.all_images",
     "search.widths",
+    "search.seed_shares",
+    "network.stem_stride",
 }
 
 
@@ -90,8 +92,8 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
         (
             "search.roundz=3",
             "search.roundz: expected one of seed, moves, selection, aim, seed_cells, seed_rungs, weights, "
-            "warm_learning_rate, rungs, keep, top_k, rounds, max_cells, max_training_images, patience, widths, found "
-            "roundz; correct its spelling or remove it",
+            "warm_learning_rate, rungs, keep, top_k, rounds, max_cells, max_training_images, patience, widths, "
+            "seed_shares, found roundz; correct its spelling or remove it",
         ),
         ("seed=3", "seed: expected one of store, data, network, search, objective, training,"),
         # wrong types
@@ -301,7 +303,7 @@ def test_settings_of_an_older_search_mean_what_they_meant() -> None:
     document = yaml.safe_load(PARAMS.read_text())
     older = {
         section: {key: value for key, value in document[section].items() if f"{section}.{key}" not in ADDED_LATER}
-        for section in ("data", "search", "objective", "final")
+        for section in ("data", "network", "search", "objective", "final")
     }
     settings = parse_settings(document | older, "older")
     deciding = {key: value for key, value in settings.as_dict().items() if key not in PLACES} | older

@@ -16,7 +16,7 @@ from memnas_core.space.moves import seed_architecture
 from memnas_core.space.operations import OPERATIONS
 from tests.core.random_architectures import random_walk, shuffled, with_widths
 
-CONV, *_, IDENTITY = OPERATIONS
+CONV, *_, IDENTITY = OPERATIONS.basic
 SUM, CONCAT = Combiner.SUM, Combiner.CONCAT
 
 
@@ -150,7 +150,7 @@ def test_bad_json_says_where_what_and_what_was_expected(text: str, message: str)
         (
             '"filters": 4',
             '"filters": 4, "classes": 7',
-            'expected the keys blocks, filters, memnas_architecture, found "cl',
+            'expected the keys blocks, filters, memnas_architecture, stem_stride, found "cl',
         ),
         ('"stride": 1', '"stride": 1, "strides": 2', 'expected the keys cells, filters, stride, found "strides'),
         (

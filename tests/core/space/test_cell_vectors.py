@@ -11,7 +11,7 @@ from memnas_core.space.cell_vectors import CellTuple, encode_cell
 from memnas_core.space.operations import OPERATIONS
 from tests.core.space.decoded_cells import decoded
 
-CONV, DEPTHWISE, DEPTHWISE_5, FACTORIZED, *_, IDENTITY = OPERATIONS
+CONV, DEPTHWISE, DEPTHWISE_5, FACTORIZED, *_, IDENTITY = OPERATIONS.basic
 SUM, CONCAT = Combiner.SUM, Combiner.CONCAT
 
 
@@ -68,7 +68,7 @@ def test_operations_have_the_bits_of_section_3_1() -> None:
         assert encode_cell(Cell(Branch(0, operation), None, SUM, True), 1).l1 == expected
 
 
-branches = st.builds(Branch, st.integers(0, 7), st.sampled_from(tuple(OPERATIONS)))
+branches = st.builds(Branch, st.integers(0, 7), st.sampled_from(OPERATIONS.basic))
 cells = st.builds(Cell, st.none() | branches, st.none() | branches, st.sampled_from(Combiner), st.booleans()).filter(
     lambda cell: cell.branches != ()
 )

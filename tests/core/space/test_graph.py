@@ -198,7 +198,8 @@ def check_layer(layer: Layer, shapes: dict[str, Shape], filters: int) -> None:
         assert output.channels == layer.in_channels
         assert len(sources) >= 2
     elif layer.kind is LayerKind.CONV:
-        assert output.channels == filters
+        is_depthwise = layer.groups > 1 and layer.name.endswith("_depthwise")  # of a separable one
+        assert output.channels == (layer.in_channels if is_depthwise else filters)
         assert layer.groups in (1, layer.in_channels)
     elif layer.kind in (LayerKind.AVERAGE_POOL, LayerKind.MAX_POOL, LayerKind.SUBSAMPLE):
         assert output.channels == layer.in_channels == filters

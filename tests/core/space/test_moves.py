@@ -21,7 +21,7 @@ from memnas_core.space.operations import OPERATIONS
 from tests.core.random_architectures import random_walk, random_walks
 from tests.core.space.move_counts import count_growths, count_trims
 
-CONV, DEPTHWISE, *_, IDENTITY = OPERATIONS
+CONV, DEPTHWISE, *_, IDENTITY = OPERATIONS.basic
 SUM, CONCAT = Combiner.SUM, Combiner.CONCAT
 
 

@@ -27,15 +27,18 @@ NAMES = [
 
 
 def test_the_papers_operations_in_its_bit_order() -> None:
-    assert list(OPERATIONS) == NAMES
-    assert [operation.number for operation in OPERATIONS] == list(range(8))
+    assert list(OPERATIONS.basic) == NAMES
+    assert list(OPERATIONS) == [*NAMES, "separable_3x3", "separable_5x5"]
+    assert [operation.number for operation in OPERATIONS] == list(range(10))
     assert list(OPERATIONS.grown) == NAMES[:-1]
     assert [name for name in OPERATIONS if OPERATIONS[name].reads_any_width] == [
         "conv_3x3",
         "factorized_7x7",
         "dilated_3x3",
+        "separable_3x3",
+        "separable_5x5",
     ]
-    with pytest.raises(ArchitectureError, match=r"expected one of conv_3x3, .*, identity, found 'conv_9x9'"):
+    with pytest.raises(ArchitectureError, match=r"expected one of conv_3x3, .*, separable_5x5, found 'conv_9x9'"):
         OPERATIONS["conv_9x9"]
 
 
