@@ -23,7 +23,7 @@ from benchmarks.search.yardstick import LIMITS
 from memnas_core.memory.report import memory_report
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.layers import Shape
-from memnas_core.space.moves import seed_architecture
+from memnas_core.space.moves import scaled_seed
 from memnas_core.tracing.trace import trace
 
 WIDTHS = range(2, 49)
@@ -88,8 +88,10 @@ def drawn(family: str, channels: int, classes: int, width: int, seed: int) -> nn
 
 def first_network(task: Task, filters: int) -> Architecture:
     """Return the larger of the networks that memnas begins with, with a number of filters."""
-    strides, pairs = task.settings.network.strides, task.settings.search.seed_cells
-    every = [seed_architecture(strides, filters, pair) for pair in pairs]
+    network = task.settings.network
+    every = (
+        scaled_seed(network.strides, filters, pair, network.stem_stride) for pair in task.settings.search.seed_cells
+    )
     return max(every, key=task.total_bytes)
 
 

@@ -42,12 +42,12 @@ LONGER = ", longer"
 """A family whose members share the whole budget, and keep the weights that it buys."""
 
 FIRST_LONGER = "first network, longer"
-"""memnas's first network, with its own number of filters, trained with the whole budget."""
+"""memnas's first networks, one for each limit, which share the whole budget."""
 
 _DECIDING = ("data", "network", "search", "objective", "training", "controller")
 """The sections of the settings that decide a run."""
 
-METHODS = (*ROUNDS, *PEERS, *families.FAMILIES, *(f"{name}{LONGER}" for name in families.FAMILIES), FIRST_LONGER)
+METHODS = (*ROUNDS, *PEERS, *families.FAMILIES, *(f"{name}{LONGER}" for name in families.BUILDERS), FIRST_LONGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,7 @@ def most_accurate(tally: Tally, task: Task) -> list[Contestant]:
 def _without_search(run: Run, task: Task, finals: Path) -> Iterator[Row]:
     """Yield the rows of a method that trains what it hands over, and nothing else."""
     if run.method == FIRST_LONGER:
-        first = families.first_network(task, task.settings.network.filters)
-        networks: tuple[Contestant, ...] = (Contestant.of(first, task),)
+        networks = tuple(Contestant.of(network, task) for network in task.space.seeds)
     else:
         networks = families.widest(run.method.removesuffix(LONGER), task)
     longer = run.method.endswith(LONGER)

@@ -20,6 +20,7 @@ from memnas_core.space.moves import (
     first_network,
     generate,
     growths,
+    scaled_seed,
     seed_architecture,
     widenings,
 )
@@ -126,14 +127,13 @@ def seeds_of(
     is within the budget.
     """
     measured = measuring(workload, objective)
-
-    def seed(filters: int) -> Architecture:
-        return seed_architecture(network.strides, filters, operations, network.stem_stride, settings.widths)
-
     if not settings.widths:
-        yield first_candidate(seed(network.filters), workload, objective)
+        seed = seed_architecture(network.strides, network.filters, operations, network.stem_stride)
+        yield first_candidate(seed, workload, objective)
         return
-    every = [(one := seed(filters), measured(one)) for filters in range(network.filters, 0, -1)]
+    steps = (half / 2 for half in range(2 * network.filters, 0, -1))
+    seeds = [scaled_seed(network.strides, filters, operations, network.stem_stride) for filters in steps]
+    every = [(one, measured(one)) for one in seeds]
     fitting = [(one, memory, _total(memory, objective)) for one, memory in every if fits(memory, objective)]
     if not fitting:
         yield first_candidate(every[-1][0], workload, objective, widths=True)

@@ -7,6 +7,7 @@ Source: section 3.2. Cutting a layer's input edge, the third move of the text, i
 separately. Widening and narrowing a block are not in the paper, whose layers all have F filters.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -147,28 +148,35 @@ def seed_architecture(
     filters: int,
     operations: tuple[Operation, Operation] = (ops.CONV_3X3, ops.CONV_3X3),
     stem_stride: int = 1,
-    widths: bool = False,
 ) -> Architecture:
     """Return the first base: one cell in each block, the sum of two layers that read the block's input.
 
     The paper does not state what its first round starts from.
-
-    Args:
-        strides: Stride of each block.
-        filters: Filters of the stem, and of the blocks if they have no widths.
-        operations: Operations of each cell.
-        stem_stride: Stride of the stem.
-        widths: Whether a block has as many times the stem's filters as the image's side is divided by at its output.
     """
     first, second = (Branch(0, operation) for operation in operations)
     cell = Cell(first, second, Combiner.SUM, included=True).ordered()
-    reductions = accumulate(strides, mul, initial=stem_stride)
-    next(reductions)
+    return Architecture(tuple(Block((cell,), stride) for stride in strides), filters, stem_stride)
+
+
+def scaled_seed(
+    strides: Collection[int], filters: float, operations: tuple[Operation, Operation], stem_stride: int
+) -> Architecture:
+    """Return a first base whose blocks have more filters the smaller the image has become.
+
+    Args:
+        strides: Stride of each block.
+        filters: Filters of the stem, rounded up. A block has as many times more as the image's side has been divided
+            by at its output, rounded down.
+        operations: Operations of each cell.
+        stem_stride: Stride of the stem.
+    """
+    plain = seed_architecture(strides, math.ceil(filters), operations, stem_stride)
+    reductions = list(accumulate(strides, mul, initial=stem_stride))[1:]
     blocks = (
-        Block((cell,), stride, filters * reduction if widths else None)
-        for stride, reduction in zip(strides, reductions, strict=True)
+        replace(block, filters=max(1, int(filters * reduction)))
+        for block, reduction in zip(plain.blocks, reductions, strict=True)
     )
-    return Architecture(tuple(blocks), filters, stem_stride)
+    return replace(plain, blocks=tuple(blocks))
 
 
 def available_inputs(base: Architecture) -> int:

@@ -133,20 +133,20 @@ def test_domination_ranks_and_crowding() -> None:
 
 def test_encoding_goes_both_ways(space: Space) -> None:
     rng = random.Random(1)
-    names = dict(parameters(len(STRIDES), space.max_cells))
+    names = dict(parameters(len(STRIDES), space.max_cells, space.filters))
     for _ in range(100):
         network = random_lineage(space, rng)
         values = encode(network)
         assert all(value in names[name] for name, value in values.items())
         padded = {name: values.get(name, choices[0]) for name, choices in names.items()}
-        assert canonical(decode(padded, STRIDES, FILTERS)) == canonical(network)
+        assert canonical(decode(padded, space.seeds[0])) == canonical(network)
 
 
 def test_any_parameters_are_an_architecture(space: Space) -> None:
     rng = random.Random(2)
-    names = dict(parameters(len(STRIDES), space.max_cells))
+    names = dict(parameters(len(STRIDES), space.max_cells, space.filters))
     for _ in range(200):
-        network = decode({name: rng.choice(choices) for name, choices in names.items()}, STRIDES, FILTERS)
+        network = decode({name: rng.choice(choices) for name, choices in names.items()}, space.seeds[0])
         assert network.arch_id  # a block checks itself when it is made
         assert total_bytes(network) > 0
 

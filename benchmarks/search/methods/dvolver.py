@@ -9,6 +9,7 @@ from nothing, as here; the second objective is memory here, speed there.
 """
 
 import random
+from dataclasses import replace
 
 from benchmarks.search.methods.evolution import Member, crowding, domination_ranks
 from benchmarks.search.methods.interface import Evaluate
@@ -42,9 +43,12 @@ def search(space: Space, evaluate: Evaluate, seed: int) -> None:
 
 
 def crossed(space: Space, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
-    """Return a network with each block from one of two parents; the first parent if that is too large."""
-    blocks = tuple(rng.choice(pair) for pair in zip(first.blocks, second.blocks, strict=True))
-    child = Architecture(blocks, first.filters)
+    """Return a network with each block from one of two parents, the stem from the first; that if it is too large."""
+    widths = zip(
+        zip(first.blocks, first.widths, strict=True), zip(second.blocks, second.widths, strict=True), strict=True
+    )
+    blocks = (rng.choice(pair) for pair in widths)
+    child = replace(first, blocks=tuple(replace(block, filters=width) for block, width in blocks))
     return child if space.has(child) else first
 
 

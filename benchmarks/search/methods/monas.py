@@ -59,7 +59,7 @@ class Policy(nn.Module):
 
 def search(space: Space, evaluate: Evaluate, seed: int) -> None:
     """Let the policy write networks until the images are spent."""
-    table: dict[str, Choices] = dict(parameters(len(space.strides), MOST_CELLS))
+    table: dict[str, Choices] = dict(parameters(len(space.seeds[0].blocks), MOST_CELLS, space.filters))
     policy = Policy([len(choices) for choices in table.values()], seed)
     optimizer = torch.optim.Adam(policy.parameters(), lr=LEARNING_RATE)
     known: dict[str, Figures] = {}
@@ -69,7 +69,7 @@ def search(space: Space, evaluate: Evaluate, seed: int) -> None:
     while True:
         values, log_probability = policy.write()
         chosen = {name: choices[value] for (name, choices), value in zip(table.items(), values, strict=True)}
-        network = decode(chosen, space.strides, space.filters)
+        network = decode(chosen, space.seeds[0])
         reward = 0.0
         if space.has(network):
             if network.arch_id not in known:

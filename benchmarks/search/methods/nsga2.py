@@ -25,7 +25,7 @@ def search(space: Space, evaluate: Evaluate, seed: int) -> None:
     """Let Optuna propose networks until the images are spent."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rng = random.Random(seed)
-    names = dict(parameters(len(space.strides), space.max_cells))
+    names = dict(parameters(len(space.seeds[0].blocks), space.max_cells, space.filters))
     sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
     for network in first_population(space, POPULATION, rng):
@@ -37,9 +37,7 @@ def search(space: Space, evaluate: Evaluate, seed: int) -> None:
             study.enqueue_trial(dict(encode(random_lineage(space, rng))))
             fruitless = 0
         trial = study.ask()
-        network = decode(
-            {name: _suggest(trial, name, choices) for name, choices in names.items()}, space.strides, space.filters
-        )
+        network = decode({name: _suggest(trial, name, choices) for name, choices in names.items()}, space.seeds[0])
         fruitless += 1
         if not space.has(network):
             study.tell(trial, state=TrialState.PRUNED)

@@ -1,22 +1,24 @@
 """The space that all methods search, and random ways through it.
 
-Networks of the settings' strides and filters with at most `search.max_cells` cells in a block and no more memory than
-the box allows: memory is known before training, so that no method trains a network that cannot count.
+Networks of the settings' strides with at most `search.max_cells` cells in a block, any filters for each block, and no
+more memory than the box allows: memory is known before training, so that no method trains a network that cannot count.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 from benchmarks.search.methods.box import Box
 from memnas_core.space.architecture import Architecture
-from memnas_core.space.moves import Move, apply, edge_cuts, growths, trims
+from memnas_core.space.moves import WIDTHS, Move, apply, edge_cuts, growths, narrowings, trims, widenings
 
 LONGEST_WALK = 8
 """Moves of a random lineage at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Space:
     """What a method may propose.
 
@@ -32,27 +34,30 @@ class Space:
     total_bytes: Callable[[Architecture], int]
     box: Box
 
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Stride of each block."""
-        return tuple(block.stride for block in self.seeds[0].blocks)
-
-    @property
-    def filters(self) -> int:
-        """Filters of every layer."""
-        return self.seeds[0].filters
+    @cached_property
+    def filters(self) -> tuple[int, ...]:
+        """Filters that the stem and blocks may have: those of the seeds, and the steps up to twice their most."""
+        found = {width for seed in self.seeds for width in (seed.filters, *seed.widths)}
+        return tuple(sorted(found | {width for width in WIDTHS if width <= 2 * max(found)}))
 
     def has(self, architecture: Architecture) -> bool:
-        """Return whether an architecture is small enough in both respects."""
+        """Return whether an architecture is small enough in every respect."""
         cells = max(len(block.cells) for block in architecture.blocks)
-        return cells <= self.max_cells and self.total_bytes(architecture) < self.box.largest_bytes
+        is_known = {architecture.filters, *architecture.widths} <= set(self.filters)
+        return is_known and cells <= self.max_cells and self.total_bytes(architecture) < self.box.largest_bytes
 
 
 def random_move(space: Space, parent: Architecture, rng: random.Random) -> tuple[Architecture, Move]:
-    """Return a network one valid random move away, and the move: growing and trimming have equal chances."""
+    """Return a network one valid random move away, and the move.
+
+    Growing, trimming, widening and narrowing have equal chances.
+    """
     while True:
-        is_grown = rng.random() < 0.5
-        move = rng.choice(list(growths(parent)) if is_grown else [*trims(parent), *edge_cuts(parent)])
+        kinds = (growths(parent), chain(trims(parent), edge_cuts(parent)), widenings(parent), narrowings(parent))
+        moves = list(kinds[rng.randrange(len(kinds))])
+        if not moves:  # the narrowest network
+            continue
+        move = rng.choice(moves)
         child = apply(parent, move)
         if child is not None and child.arch_id != parent.arch_id and space.has(child):
             return child, move

@@ -19,23 +19,14 @@ from memnas_core.data import DatasetInfo, open_dataset, prepare_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.memory.figures import MemoryFigures, measure
 from memnas_core.records.trainings import TrainingProgress
+from memnas_core.search.generation import first_generation
 from memnas_core.settings.schema import Settings
-from memnas_core.space import operations as ops
 from memnas_core.space.architecture import Architecture
-from memnas_core.space.moves import seed_architecture
 from memnas_core.training.job import TrainingJob, candidate_seed
 from memnas_core.training.loop import accuracy, choose_device, measure_statistics, train
 from memnas_core.training.network import build_network
 from memnas_core.training.record import finished
 from memnas_core.training.worker import run
-
-SEED_CELLS = (
-    (ops.DEPTHWISE_3X3, ops.DEPTHWISE_5X5),
-    (ops.CONV_3X3, ops.DEPTHWISE_5X5),
-    (ops.DEPTHWISE_5X5, ops.AVERAGE_POOL_3X3),
-    (ops.CONV_3X3, ops.AVERAGE_POOL_3X3),
-)
-"""Cells of the networks that peers begin with: those that memnas begins with on either data set, and one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +56,17 @@ class Task:
         Raises:
             SettingsError: The settings name no box.
         """
-        network = settings.network
-        reduction = seed_architecture(network.strides, network.filters).reduction
+        reduction = settings.network.reduction
         folder = prepare_dataset(settings.data, settings.search.seed, store, divisible_by=reduction)
         return cls(settings, folder, open_dataset(folder).info, Box.of(settings.objective))
 
     @property
     def space(self) -> Space:
-        """What a method may propose."""
-        network, search = self.settings.network, self.settings.search
-        seeds = [seed_architecture(network.strides, network.filters, pair) for pair in SEED_CELLS]
-        return Space(tuple(seeds), search.max_cells, self.total_bytes, self.box)
+        """What a method may propose; all begin with memnas's first networks."""
+        search, objective = self.settings.search, self.settings.objective
+        first = first_generation(search, self.settings.network, self.info.workload(objective), objective)
+        seeds = tuple(candidate.architecture for candidate in first.candidates)
+        return Space(seeds, search.max_cells, self.total_bytes, self.box)
 
     def measure(self, architecture: Architecture) -> MemoryFigures:
         """Return the memory of a network."""
