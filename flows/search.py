@@ -30,7 +30,7 @@ from memnas_core.pictures.values import shown_seconds
 from memnas_core.records.trainings import Limits
 from memnas_core.results.code_versions import note_version
 from memnas_core.results.folder import Start
-from memnas_core.search.choice import best_row
+from memnas_core.search.choice import chosen_row
 from memnas_core.search.halving import search_images
 from memnas_core.search.loop import why_it_ends
 from memnas_core.training.job import training_version
@@ -95,7 +95,7 @@ def memnas_search(
         display.say(without_a_network(session))
         run_rounds(session)
         conclude(session)
-        chosen = best_row(session.state.rows, settings.objective, session.state.guessing)
+        chosen = chosen_row(session.state.rows, settings, session.state.guessing)
         for use in uses(chosen.memory, settings.objective):
             display.say(f"Budget: {use}.")
         display.say(f"Report: {folder.report}")

@@ -18,7 +18,7 @@ from memnas_core.results.conclusion import finish, hand_over
 from memnas_core.results.folder import SearchFolder
 from memnas_core.search import steps
 from memnas_core.search.candidates import Ranking
-from memnas_core.search.choice import best_row, choice_in_words, front_of
+from memnas_core.search.choice import choice_in_words, chosen_row, front_of
 from memnas_core.search.loop import Candidates, Records, Rows, Steps
 from memnas_core.search.state import SearchState
 from memnas_core.space.architecture_json import from_json
@@ -158,7 +158,7 @@ def conclude(search: SearchState, steps: ParallelSteps) -> None:
     """
     objective, folder = search.settings.objective, steps.folder
     front = front_of(search.rows, objective)
-    row = best_row(search.rows, objective, search.guessing)
+    row = chosen_row(search.rows, search.settings, search.guessing)
     for line in choice_in_words(front, row, objective, search.guessing):
         _log.info(line)
     training, record, epochs = _final_training(search, steps, row)

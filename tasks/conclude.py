@@ -10,7 +10,7 @@ from memnas_core.records.candidates import CandidateRow
 from memnas_core.records.trainings import Status, TrainingRecord
 from memnas_core.results.class_words import beside_accuracy, measure_words, never_found
 from memnas_core.results.conclusion import finish, hand_over
-from memnas_core.search.choice import best_row, choice_in_words, front_of
+from memnas_core.search.choice import choice_in_words, chosen_row, front_of
 from memnas_core.space.architecture_json import from_json
 from memnas_core.training.record import finished, read_record, trained_weights
 from memnas_core.training.worker import test_counts
@@ -25,7 +25,7 @@ def conclude(session: Session) -> None:
     """Choose a network, retrain it if asked, test it once, and write all final results of the search."""
     objective, folder, guessing = session.settings.objective, session.folder, session.state.guessing
     front = front_of(session.state.rows, objective)
-    row = best_row(session.state.rows, objective, guessing)
+    row = chosen_row(session.state.rows, session.settings, guessing)
     architecture = from_json(row.architecture)
     for line in choice_in_words(front, row, objective, guessing):
         session.display.say(line)

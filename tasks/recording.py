@@ -17,7 +17,7 @@ from memnas_core.results.class_words import CLASSES_FILE, class_figures, measure
 from memnas_core.results.folder import Chosen
 from memnas_core.results.network_files import network_files
 from memnas_core.search.candidates import RankedCandidate
-from memnas_core.search.choice import best_row
+from memnas_core.search.choice import chosen_row
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.architecture_json import from_json
 from memnas_core.training.record import trained_weights
@@ -97,7 +97,7 @@ def log_winner(session: RecordedSearch, number: int) -> None:
             training = session.folder.trainings / row.training_key
             candidate_run = tracker.candidate_run(round_run, row.arch_id)
             version = _register(session, round_run, candidate_run, row, training)
-            if best_row(session.state.rows, session.settings.objective, session.state.guessing).arch_id == row.arch_id:
+            if chosen_row(session.state.rows, session.settings, session.state.guessing).arch_id == row.arch_id:
                 tracker.set_best(session.model, version)
     tracker.end(round_run, "FINISHED")
 

@@ -11,11 +11,13 @@ from benchmarks.search import families, yardstick
 from benchmarks.search.contestant import Contestant, Scores, test_as_it_is, train_and_test
 from benchmarks.search.methods import dpp_net, dvolver, evolution, inherited, moasha, monas, nsga2, random_search
 from benchmarks.search.methods.interface import Method, SpentError
-from benchmarks.search.methods.memnas import VARIANTS, Variant, search_plainly
+from benchmarks.search.methods.memnas import INHERITED, VARIANTS, Variant, search_plainly
 from benchmarks.search.methods.tally import Tally
 from benchmarks.search.methods.trainer import Lengths, Task, Trainer
 from benchmarks.search.yardstick import BUDGET, DATASETS, FINAL_IMAGES, LIMITS, SEARCH_IMAGES
 from experiments.code_version import code_version
+from memnas_core.controller.examples import Example
+from memnas_core.search.choice import estimated_accuracies
 from memnas_core.settings.file import load_settings
 from memnas_core.settings.schema import Settings
 
@@ -31,9 +33,9 @@ PEERS: Mapping[str, Method] = {
 
 ROUNDS: Mapping[str, Variant] = {
     **VARIANTS,
-    "random search, inherited weights": Variant(aim=inherited.RandomAim),
-    "regularised evolution, inherited weights": Variant(aim=inherited.EvolutionAim),
-    "LEMONADE's idea": Variant(aim=inherited.LemonadeAim),
+    "random search, inherited weights": Variant(INHERITED, aim=inherited.RandomAim),
+    "regularised evolution, inherited weights": Variant(INHERITED, aim=inherited.EvolutionAim),
+    "LEMONADE's idea": Variant(INHERITED, aim=inherited.LemonadeAim),
     "DPP-Net's idea": Variant(dpp_net.OVERRIDES, aim=dpp_net.DppNetAim, one_rung=True),
 }
 """Methods that go through memnas's rounds."""
@@ -109,6 +111,8 @@ class Run:
     @property
     def overrides(self) -> tuple[str, ...]:
         """What the method changes of the settings that all have."""
+        if self.method in PEERS:
+            return ("search.choice=measured",)
         return ROUNDS[self.method].overrides if self.method in ROUNDS else ()
 
     @property
@@ -175,13 +179,22 @@ def perform(run: Run) -> list[Row]:
 
 
 def most_accurate(tally: Tally, task: Task) -> list[Contestant]:
-    """Return the network that a method takes for the most accurate within each limit, each once."""
+    """Return the network that a method takes for the most accurate within each limit, each once.
+
+    It judges by what it measured, or as `search.choice` says.
+    """
     every = [Contestant.of(one.architecture, task, one) for one in tally.networks.values()]
+    judged = [one.accuracy or 0.0 for one in every]
+    if task.settings.search.choice == "controller":
+        examples = [Example(one.architecture, one.accuracy or 0.0) for one in tally.networks.values()]
+        judged = estimated_accuracies(examples, task.settings)
     best = []
     for limit in LIMITS:
-        within = [one for one in every if one.total_bytes <= limit]
+        within = [
+            (accuracy, one.name, one) for accuracy, one in zip(judged, every, strict=True) if one.total_bytes <= limit
+        ]
         if within:
-            best.append(max(within, key=lambda one: (one.accuracy or 0.0, one.name)))
+            best.append(max(within, key=lambda entry: entry[:2])[2])
     return list(dict.fromkeys(best))
 
 

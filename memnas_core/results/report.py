@@ -12,7 +12,7 @@ from memnas_core.records.class_counts import guessing_accuracy
 from memnas_core.results.folder import SearchFolder
 from memnas_core.results.network_files import lifetime_table
 from memnas_core.results.page import ChosenNetwork, ReportData, build_report
-from memnas_core.search.choice import best_row, front_of
+from memnas_core.search.choice import chosen_row, front_of
 from memnas_core.settings.schema import Settings
 from memnas_core.space.architecture_json import from_json
 from memnas_core.space.graph import lower
@@ -46,7 +46,7 @@ def _report_data(folder: SearchFolder) -> ReportData:
         raise RecordError(f"{folder.path}: expected at least one finished round, found none; go on with --resume")
     rows = [row for _, round_rows in finished_rounds for row in round_rows]
     front = front_of(rows, settings.objective)
-    chosen, finished = _chosen(folder, rows, best_row(rows, settings.objective, _guessing(folder, rows, settings)))
+    chosen, finished = _chosen(folder, rows, chosen_row(rows, settings, _guessing(folder, rows, settings)))
     workload = start.dataset.workload(settings.objective)
     graph = lower(chosen.architecture, workload.input_shape, workload.classes)
     return ReportData(

@@ -1,14 +1,17 @@
 """Choices from a table of candidates: a round's winner, the Pareto front, and the network for lambda."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from memnas_core.controller.examples import Example
+from memnas_core.controller.interface import Controller
 from memnas_core.errors import RecordError, TrainingError
 from memnas_core.objective.budget import fits
 from memnas_core.objective.floor import NOT_KNOWN, Guessing, floor_of_choice
 from memnas_core.objective.score import Performance, pareto_front, performance_of, score
 from memnas_core.records.candidates import CandidateRow
 from memnas_core.search.candidates import Base
-from memnas_core.settings.schema import ObjectiveSettings
+from memnas_core.settings.schema import ObjectiveSettings, Settings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.architecture_json import from_json
 
@@ -68,6 +71,41 @@ def front_of(rows: Sequence[CandidateRow], objective: ObjectiveSettings) -> tupl
     ]
     front = [trained[i] for i in pareto_front(costs)]
     return tuple(sorted(front, key=lambda row: row.measured_accuracy or 0.0))
+
+
+def chosen_row(rows: Sequence[CandidateRow], settings: Settings, guessing: Guessing = NOT_KNOWN) -> CandidateRow:
+    """Return the network that a search hands over: that of `best_row`, by the accuracies that `search.choice` names.
+
+    Args:
+        rows: Candidates of all rounds, the seed's first.
+        settings: Settings of the search.
+        guessing: Accuracy without a network.
+
+    Raises:
+        RecordError: No trained network is within the budget.
+    """
+    trained = [row for row in rows if row.measured_accuracy is not None]
+    if settings.search.choice == "measured" or len(trained) < 2:
+        return best_row(rows, settings.objective, guessing)
+    examples = [Example(from_json(row.architecture), row.measured_accuracy or 0.0) for row in trained]
+    estimates = dict(zip(trained, estimated_accuracies(examples, settings), strict=True))
+    judged = [replace(row, measured_accuracy=estimates.get(row)) for row in rows]
+    return rows[judged.index(best_row(judged, settings.objective, guessing))]
+
+
+def estimated_accuracies(examples: Sequence[Example], settings: Settings) -> list[float]:
+    """Return the controller's estimate of each trained network's accuracy, learnt from all of them.
+
+    After short trainings, accuracies scatter more than networks differ that are alike. The estimate is a mean over
+    those, so that what is chosen is less often what was lucky.
+
+    Args:
+        examples: Two or more networks and their accuracies, after trainings of one length.
+        settings: The controller, and the seed.
+    """
+    controller = Controller.train(settings.controller, examples, settings.search.seed)
+    predicted = controller.predict([example.architecture for example in examples]).tolist()
+    return [min(1.0, max(0.0, accuracy)) for accuracy in predicted]
 
 
 def best_row(

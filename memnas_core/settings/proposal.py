@@ -99,6 +99,7 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
             strides(halvings),
             f"Blocks that halve the image: from {side} pixels a side to {side >> halvings}.",
         ),
+        "network.stem_stride": (1, "The first convolution keeps the image's size; 2 halves it, and saves memory."),
         "search.seed": (0, "Decides every random choice."),
         "search.moves": ("grow_and_trim", "As in the paper."),
         "search.selection": ("controller", "A learnt controller chooses what is trained."),
@@ -118,6 +119,8 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "search.max_training_images": (None, "No limit on the images that all candidates see."),
         "search.patience": (None, "Rounds without progress do not end the search."),
         "search.widths": (False, "All blocks have network.filters; true widens and narrows each by itself too."),
+        "search.seed_shares": ([1.0], "With widths, also smaller first networks: shares of the largest one's bytes."),
+        "search.choice": ("measured", "Accuracies by which a network is handed over; or as the controller estimates."),
         "objective.accuracy_weight": (
             0.99,
             "The paper's lambda: half the weights and activations are worth 1 % of the accuracy. With a budget, 1 "

@@ -22,6 +22,7 @@ from memnas_core.settings.kinds import (
     AccuracyMeasure,
     ActivationConvention,
     Aim,
+    Choice,
     ControllerTarget,
     ControllerVersion,
     DatasetName,
@@ -139,8 +140,10 @@ class SearchSettings:
             the first networks and is widened and narrowed later (`memnas_core.space.moves`). Not in the paper.
         seed_shares: With `widths`, the sizes of the first networks of each pair of `seed_cells`, as shares of that with
             `network.filters`, or of the largest that is within the budget: weights and activations together.
+        choice: Accuracies by which the network to hand over is chosen: those that were `measured`, or those that the
+            `controller` estimates from all trained networks. The latter needs trainings of one length.
 
-    The last two were added later; without them, a file means what it meant before.
+    The last three were added later; without them, a file means what it meant before.
     """
 
     seed: NonNegativeInt
@@ -160,11 +163,21 @@ class SearchSettings:
     patience: PositiveInt | None
     widths: bool = False
     seed_shares: Annotated[tuple[Share, ...], Field(min_length=1)] = (1.0,)
+    choice: Choice = "measured"
 
     @property
     def first_networks(self) -> int:
         """Number of networks that round 0 trains, if no two are the same."""
         return len(self.seed_cells) * len(self.seed_shares)
+
+    @model_validator(mode="after")
+    def _estimates_compare(self) -> Self:
+        if self.choice == "controller" and (len(self.rungs), len(self.seed_rungs)) != (1, 1):
+            raise ValueError(
+                "choice: expected measured with more than one rung, found controller: accuracies after trainings of "
+                "different lengths do not compare; give search.rungs and search.seed_rungs one rung each"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shares_have_widths(self) -> Self:

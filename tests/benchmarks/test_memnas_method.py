@@ -76,7 +76,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 def searched(task: Task, folder: Path, method: str, limit: int = 1200) -> CountingTally:
     tally, variant = CountingTally(), ROUNDS[method]
-    settings = load_settings(PARAMS, [*SMALL, *variant.overrides])
+    settings = load_settings(PARAMS, [*variant.overrides, *SMALL])
     with suppress(SpentError):
         search_plainly(replace(task, settings=settings), tally, limit, folder, variant)
     return tally

@@ -17,6 +17,7 @@ OVERRIDES = (
     "search.moves=grow",
     "search.weights=fresh",
     "search.warm_learning_rate=null",
+    "search.choice=measured",
     "search.keep=1.0",
     "controller.version=paper",
 )

@@ -3,13 +3,14 @@
 The loop is the core's. Starting `memnas search` takes longer than a short search on small images trains; a test holds
 that both train the same networks to the same accuracies.
 
-    variant                      difference from the default
+    variant                      difference from the yardstick's settings
     memnas                       none
     memnas, uniform choice       all candidates of a round have the same chance
     memnas, memory alone         those that save most of their base's memory come first
     memnas, base's accuracy      a candidate is expected to be as accurate as its base
     memnas, the paper's SCC      the paper's two GRUs predict accuracies
-    memnas, from nothing         candidates begin without inherited weights, in the same rungs
+    memnas, measured choice      what is handed over is chosen by what was measured, not by the controller's estimates
+    memnas, inherited weights    candidates begin with the weights of their bases
     memnas, the paper's way      one base, every candidate fully trained from nothing, the paper's SCC on Eq. 4
 """
 
@@ -34,14 +35,20 @@ from memnas_core.training.record import finished
 PAPER = (
     "search.aim=score",
     "search.seed_cells=[[conv_3x3, conv_3x3]]",
-    "search.weights=fresh",
-    "search.warm_learning_rate=null",
+    "search.choice=measured",
+    "search.seed_shares=[1.0]",
+    "search.widths=false",
+    "network.filters=12",
+    "network.stem_stride=1",
     "search.keep=1.0",
     "controller.version=paper",
     "controller.target=metric",
     "objective.accuracy_floor=null",
 )
 """The paper's way, but for the length of a training, which the data set's settings give (`one_rung`)."""
+
+INHERITED = ("search.weights=base", "search.warm_learning_rate=0.02", "search.choice=measured")
+"""Candidates begin with the weights of their bases: accuracies are not of one length of training, as estimates need."""
 
 Order = Callable[[SearchState, Generation, random.Random], list[int]]
 """Returns the indices of a round's candidates, the first to be trained first."""
@@ -87,7 +94,8 @@ VARIANTS: Mapping[str, Variant] = {
     "memnas, memory alone": Variant(order=memory_alone),
     "memnas, base's accuracy": Variant(("search.selection=random",)),
     "memnas, the paper's SCC": Variant(("controller.version=paper",)),
-    "memnas, from nothing": Variant(("search.weights=fresh", "search.warm_learning_rate=null")),
+    "memnas, measured choice": Variant(("search.choice=measured",)),
+    "memnas, inherited weights": Variant(INHERITED),
     "memnas, the paper's way": Variant(PAPER, one_rung=True),
 }
 

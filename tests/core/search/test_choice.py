@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from itertools import pairwise, product
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,16 @@ from memnas_core.objective.score import Performance, performance_of
 from memnas_core.records.candidates import CandidateRow
 from memnas_core.records.trainings import Status
 from memnas_core.search.candidates import Base, Ranking
-from memnas_core.search.choice import best_row, choice_in_words, front_of, round_winner, trained_of
+from memnas_core.search.choice import best_row, choice_in_words, chosen_row, front_of, round_winner, trained_of
 from memnas_core.search.steps import ranked_rows
+from memnas_core.settings.file import load_settings
+from memnas_core.space import operations as ops
+from memnas_core.space.architecture import Architecture
+from memnas_core.space.architecture_json import to_json
+from tests.core.random_architectures import random_walk
 from tests.core.search.round_by_hand import BASE, CANDIDATES, COMPARISON, COUNTS, OBJECTIVE, RANKED, RECORDS, ROWS
+
+PARAMS = Path(__file__).parents[3] / "params.yaml"
 
 # -- the next base --------------------------------------------------------------------------------------------
 
@@ -51,6 +59,41 @@ def test_what_the_controller_learns_from() -> None:
         (CANDIDATES[6].architecture, Performance(0.84, 1000, 2000)),
         (CANDIDATES[2].architecture, Performance(0.88, 1100, 2200)),
     )
+
+
+# -- by estimates ---------------------------------------------------------------------------------------------
+
+
+def test_a_lucky_network_is_chosen_by_what_was_measured_and_not_by_what_is_estimated() -> None:
+    """Accuracies rise with the number of 5x5 convolutions; one network without any was lucky."""
+    rng = random.Random(0)
+    drawn = {one.arch_id: one for one in (random_walk(rng, rng.randint(2, 8)) for _ in range(60))}
+    accuracy = {arch_id: 0.5 + 0.05 * min(4, _large(one)) + rng.gauss(0, 0.005) for arch_id, one in drawn.items()}
+    lucky = min(accuracy, key=lambda arch_id: (_large(drawn[arch_id]), arch_id))
+    accuracy[lucky] = 0.75
+    rows = [
+        replace(ROWS[0], arch_id=arch_id, architecture=to_json(one), round=number, measured_accuracy=accuracy[arch_id])
+        for number, (arch_id, one) in enumerate(drawn.items())
+    ]
+    settings = load_settings(
+        PARAMS,
+        [
+            "search.rungs=[1.0]",
+            "objective.accuracy_weight=1",
+            "objective.accuracy_floor=null",
+            "objective.activation_convention=minimum",
+        ],
+    )
+    assert chosen_row(rows, settings).arch_id == lucky
+    by_estimate = replace(settings, search=replace(settings.search, choice="controller"))
+    assert _large(drawn[chosen_row(rows, by_estimate).arch_id]) >= 3
+    assert chosen_row(rows, by_estimate) in rows, "with what was measured"
+    assert chosen_row(rows[:1], by_estimate) == rows[0], "nothing to estimate from"
+
+
+def _large(architecture: Architecture) -> int:
+    cells = [cell for block in architecture.blocks for cell in block.cells]
+    return sum(branch.operation is ops.DEPTHWISE_5X5 for cell in cells for branch in cell.branches)
 
 
 # -- the front and the choice ---------------------------------------------------------------------------------

@@ -9,14 +9,17 @@ from memnas_core.records.candidates import CandidateRow
 from memnas_core.search.loop import Steps, run_rounds
 from memnas_core.search.state import SearchState
 from memnas_core.settings.file import load_settings
+from memnas_core.space import operations as ops
 from memnas_core.space.architecture_json import from_json
+from memnas_core.space.moves import scaled_seed
 
 SETTINGS = load_settings(
     Path(__file__).parents[3] / "params.yaml",
     [
         *("search.widths=true", "search.rounds=3", "search.top_k=8", "search.rungs=[1.0]", "search.keep=1.0"),
-        *("network.filters=8", "network.strides=[1, 2]", "data.max_training_images=300"),
-        *("search.seed_cells=[[conv_3x3, average_pool_3x3]]", "training.epochs=1", "training.device=cpu"),
+        *("network.filters=8", "network.strides=[1, 2]", "network.stem_stride=2", "data.max_training_images=300"),
+        *("search.seed_cells=[[separable_3x3, average_pool_3x3]]", "search.seed_shares=[1.0, 0.3]"),
+        *("search.choice=controller", "training.epochs=1", "training.device=cpu"),
     ],
 )
 
@@ -32,6 +35,13 @@ def searched(folder: Path) -> tuple[SearchState, list[CandidateRow]]:
 def test_a_search_widens_and_narrows_and_is_the_same_again(tmp_path: Path) -> None:
     search, rows = searched(tmp_path / "one")
     trained = [row for row in rows if row.measured_accuracy is not None]
+    large, small = search.first.candidates
+    assert large.architecture.widths == (16, 32)
+    sizes = [memory.param_bytes + memory.activation_bytes("arena") for memory in search.first.memory]
+    assert sizes[1] <= 0.3 * sizes[0]
+    wider = scaled_seed((1, 2), small.architecture.widths[0] / 2 + 0.5, (ops.SEPARABLE_3X3, ops.AVERAGE_POOL_3X3), 2)
+    more = measure(wider, search.workload)
+    assert more.param_bytes + more.activation_bytes("arena") > 0.3 * sizes[0], "there is no larger one"
     assert {"widen", "narrow", "grow"} <= kinds(rows)
     assert {"widen", "grow"} <= kinds(trained)
     for row in trained:

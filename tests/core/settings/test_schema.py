@@ -60,6 +60,7 @@ ADDED_LATER = {
     "final.all_images",
     "search.widths",
     "search.seed_shares",
+    "search.choice",
     "network.stem_stride",
 }
 
@@ -93,7 +94,7 @@ def expect_error(document: Mapping[str, object], message: str) -> None:
             "search.roundz=3",
             "search.roundz: expected one of seed, moves, selection, aim, seed_cells, seed_rungs, weights, "
             "warm_learning_rate, rungs, keep, top_k, rounds, max_cells, max_training_images, patience, widths, "
-            "seed_shares, found roundz; correct its spelling or remove it",
+            "seed_shares, choice, found roundz; correct its spelling or remove it",
         ),
         ("seed=3", "seed: expected one of store, data, network, search, objective, training,"),
         # wrong types
