@@ -49,6 +49,9 @@ FIRST_LONGER = "first network, longer"
 _DECIDING = ("data", "network", "search", "objective", "training", "controller")
 """The sections of the settings that decide a run."""
 
+_DECIDING_BY_HAND = ("data", "objective", "training")
+"""Those that decide what becomes of networks that are scaled by hand."""
+
 METHODS = (*ROUNDS, *PEERS, *families.FAMILIES, *(f"{name}{LONGER}" for name in families.BUILDERS), FIRST_LONGER)
 
 
@@ -119,9 +122,11 @@ class Run:
     def key(self) -> str:
         """Digest of the settings and of the yardstick; code is recorded beside it (`Row.code`)."""
         settings = self._settings("data.folder=images", *self.overrides).as_earlier_dict()
-        deciding_settings = {section: settings[section] for section in _DECIDING}
-        lengths = (LIMITS, SEARCH_IMAGES, FINAL_IMAGES, yardstick.PEER_IMAGES, yardstick.STOPPABLE_IMAGES)
-        deciding = [self.dataset, self.method, deciding_settings, lengths]
+        by_hand = self.method.removesuffix(LONGER) in families.BUILDERS
+        deciding_settings = {section: settings[section] for section in (_DECIDING_BY_HAND if by_hand else _DECIDING)}
+        lengths = (LIMITS, SEARCH_IMAGES, FINAL_IMAGES)
+        candidates = () if by_hand else (yardstick.PEER_IMAGES, yardstick.STOPPABLE_IMAGES)
+        deciding = [self.dataset, self.method, self.seed, deciding_settings, lengths, candidates]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
     def task(self) -> Task:
