@@ -1,6 +1,6 @@
 """What a better choice could gain in a round: whole pools of candidates are trained on both rungs.
 
-A search with the settings of the yardstick plays some rounds. Of the candidates of the next round, a pool is drawn
+A search with the settings of the yardstick, and a second rung that is longer, plays some rounds. Of the candidates of the next round, a pool is drawn
 uniformly, and all of it is trained on the first rung and then on the second. So it is known what each way to choose
 whom to try, and each way to choose who goes on, would have gained: the area that the best network added to the front.
 
@@ -58,6 +58,9 @@ SEEDS = (20, 21, 22)
 """None of them is used elsewhere."""
 
 ROUNDS = (2, 4)
+
+SECOND = 4
+"""Length of the second rung in first rungs."""
 """A pool is drawn from the candidates of these rounds."""
 
 POOL = 56
@@ -104,7 +107,11 @@ class Row:
 
 def perform(run: Run) -> list[Row]:
     """Train the pools of a search."""
-    return measure_pools(run.dataset, run.task(), run.store / "trainings")
+    task = run.task()
+    shares = task.settings.search.rungs
+    search = replace(task.settings.search, rungs=(*shares, SECOND * shares[0]), choice="measured")
+    settings = replace(task.settings, search=search)
+    return measure_pools(run.dataset, replace(task, settings=settings), run.store / "trainings")
 
 
 def measure_pools(dataset: str, task: Task, trainings: Path) -> list[Row]:
