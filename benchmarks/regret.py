@@ -1,8 +1,8 @@
 """What a better choice could gain in a round: whole pools of candidates are trained on both rungs.
 
 A search with the settings of the yardstick, and a second rung that is longer, plays some rounds. Of the candidates of
-the next round, a pool is drawn uniformly, and all of it is trained on the first rung and then on the second. So it is known
-what each way to choose whom to try, and each way to choose who goes on, would have gained: the area that the best
+the next round, a pool is drawn uniformly, and all of it is trained on the first rung and then on the second. So it is
+known what each way to choose whom to try, and each way to choose who goes on, would have gained: the area that the best
 network added to the front.
 
     tried         first of the pool in the order of ...
