@@ -56,7 +56,7 @@ ray: .venv/.ray  ## add to .venv what `execution.runner: ray` needs (Ray, prefec
 
 docs: .venv/.docs  ## build the site of docs/ into site/html, where a broken link is an error
 	$(BIN)/python scripts/site_pages.py site/pages
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would hide warnings from --strict too
 
 .venv/.docs: .venv/.installed pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --editable '.[docs]'
