@@ -15,8 +15,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install export device benchmarks ray team search ui deploy undeploy serve unserve test check lint types contracts \
-	audit format lock clean
+.PHONY: help install export device benchmarks ray team docs search ui deploy undeploy serve unserve test check lint types \
+	contracts audit format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,14 @@ ray: .venv/.ray  ## add to .venv what `execution.runner: ray` needs (Ray, prefec
 
 .venv/.ray: .venv/.installed requirements-ray.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-ray.lock
+	touch $@
+
+docs: .venv/.docs  ## build the site of docs/ into site/html, where a broken link is an error
+	$(BIN)/python scripts/site_pages.py site/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would hide warnings from --strict too
+
+.venv/.docs: .venv/.installed pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --editable '.[docs]'
 	touch $@
 
 search: install  ## run the search of params.yaml to its report, or go on where it stopped
@@ -100,5 +108,5 @@ lock:  ## pin all locks anew; ARGS="--upgrade-package NAME" moves a pin
 	scripts/lock.sh $(ARGS)
 
 clean:  ## remove caches; .venv and store stay
-	rm -rf build *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build site *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './store/*' -prune -exec rm -rf {} +

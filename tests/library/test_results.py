@@ -104,7 +104,7 @@ def test_loading(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_of_a_torch_network() -> None:
-    """The figures of README, which `memnas memory` printed."""
+    """The figures of docs/memory.md, which `memnas memory` printed."""
     needed = memnas.memory(torchvision.models.mobilenet_v2(), (3, 224, 224))
     assert (needed.parameters, needed.param_bytes) == (3_504_872, 14_019_488)
     assert needed.peaks == {
