@@ -1,11 +1,13 @@
 # Everything runs from .venv, which the first target that needs it fills from requirements.lock.
-# PYTHON names another Python 3.11 than `python3.11` on the path.
+# PYTHON names another Python than `python3.11` on the path: 3.11, 3.12 or 3.13.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+# Versions and hashes are those of requirements.lock. Builds use the setuptools of .venv, so that nothing else is fetched.
+ADD := $(BIN)/uv pip install --python $(BIN)/python --constraint requirements.lock --no-build-isolation --editable
 
 # Nothing phones home.
 export PYTHON
@@ -23,44 +25,36 @@ help:  ## list the targets
 
 install: .venv/.installed  ## fill .venv from requirements.lock
 
-.venv/.installed: requirements.lock pyproject.toml scripts/install.sh
-	scripts/install.sh
+.venv/bin/uv:
+	scripts/venv.sh
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/uv
+	@echo "Installing the packages of requirements.lock into .venv (a few minutes, about 6.5 GB) ..."
+	$(ADD) '.[dev,results]'
 	touch $@
 
 export: .venv/.export  ## add to .venv what `memnas export` needs (ONNX Runtime, ExecuTorch; about 300 MB)
 
-.venv/.export: .venv/.installed requirements-export.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-export.lock
+benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks.search compares memnas with (Optuna, Syne Tune)
+
+ray: .venv/.ray  ## add to .venv what `execution.runner: ray` needs (Ray, prefect-ray; about 250 MB)
+
+.venv/.export .venv/.benchmarks .venv/.ray .venv/.docs: .venv/.%: .venv/.installed
+	$(ADD) '.[$*]'
+	touch $@
+
+team: .venv/.team  ## add to .venv what a team's services need (PostgreSQL, S3; docs/team.md)
+
+.venv/.team: .venv/.installed
+	$(ADD) '.[team,team-trial]'
 	touch $@
 
 device:  ## install what `memnas verify` needs (Debian: compilers for this machine and for Cortex-M, QEMU; 1 GB)
 	scripts/device-tools.sh
 
-benchmarks: .venv/.benchmarks  ## add to .venv what benchmarks.search compares memnas with (Optuna, Syne Tune)
-
-.venv/.benchmarks: .venv/.installed requirements-benchmarks.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-benchmarks.lock
-	touch $@
-
-team: .venv/.team  ## add to .venv what a team's services need (PostgreSQL, S3; docs/team.md)
-
-.venv/.team: .venv/.installed requirements-team.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-team.lock
-	touch $@
-
-ray: .venv/.ray  ## add to .venv what `execution.runner: ray` needs (Ray, prefect-ray; about 250 MB)
-
-.venv/.ray: .venv/.installed requirements-ray.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-ray.lock
-	touch $@
-
 docs: .venv/.docs  ## build the site of docs/ into site/html, where a broken link is an error
 	$(BIN)/python scripts/site_pages.py site/pages
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would hide warnings from --strict too
-
-.venv/.docs: .venv/.installed pyproject.toml
-	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --editable '.[docs]'
-	touch $@
 
 search: install  ## run the search of params.yaml to its report, or go on where it stopped
 	$(BIN)/memnas search --resume
@@ -104,8 +98,9 @@ format: install  ## apply ruff's fixes and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:  ## pin all locks anew; ARGS="--upgrade-package NAME" moves a pin
-	scripts/lock.sh $(ARGS)
+lock: .venv/bin/uv  ## write requirements.lock anew; pins that fit stay, ARGS="--upgrade-package NAME" moves one
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group audit --generate-hashes --no-annotate \
+		--no-header --python-version 3.11 --output-file requirements.lock $(ARGS)
 
 clean:  ## remove caches; .venv and store stay
 	rm -rf build site *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

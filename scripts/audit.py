@@ -1,4 +1,4 @@
-"""Look up every package that lock files pin in PyPI's advisories or, where PyPI does not tell, in those of osv.dev.
+"""Look up every package that a lock pins in PyPI's advisories or, where PyPI does not tell, in those of osv.dev.
 
 Exit status: 0 all packages were looked up and none has a known flaw; 1 one has; 3 some could not be looked up, so that
 nothing is known about them. `--unanswered-is-fine` turns 3 into 0 for places without the internet; what could not be
@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 SERVICES = ("pypi", "osv")
 FLAWED, UNANSWERED = 1, 3
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 class Pin(NamedTuple):
-    """A package in the one version that a lock file allows."""
+    """A package in a version that the lock allows."""
 
     name: str
     version: str
@@ -42,8 +41,10 @@ class Answers(NamedTuple):
 
 
 def pins(lock: Path) -> set[Pin]:
-    """Return the packages that a lock file pins."""
-    return {Pin(*found.groups()) for found in _PIN.finditer(lock.read_text(encoding="utf-8"))}
+    """Return the packages that a lock pins."""
+    return {
+        Pin(*pin) for pin in re.findall(r"^([\w.-]+)(?:\[.*?\])?==([\w.+!-]+)", lock.read_text(encoding="utf-8"), re.M)
+    }
 
 
 def ask(service: str, asked: list[Pin], options: list[str]) -> Answers:
@@ -74,7 +75,7 @@ def ask(service: str, asked: list[Pin], options: list[str]) -> Answers:
 
 
 def ask_all(service: str, asked: list[Pin], options: list[str]) -> Answers:
-    """Ask about packages of which locks may pin several versions, unless the service knows none of a package's."""
+    """Ask about packages of which a lock may pin several versions, unless the service knows none of a package's."""
     first = ask(service, asked[:1], options)
     if first.unknown:
         return Answers([], asked)
@@ -92,11 +93,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unanswered-is-fine", action="store_true", help="exit 0 where nobody answers")
     parser.add_argument("--osv-url", help="another server with the interface of osv.dev; nobody else is asked then")
-    parser.add_argument("locks", nargs="+", type=Path)
+    parser.add_argument("lock", type=Path)
     given = parser.parse_args()
-    asked = sorted(set().union(*(pins(lock) for lock in given.locks)))
+    asked = sorted(pins(given.lock))
     if not asked:
-        parser.error("the lock files pin nothing")
+        parser.error("the lock pins nothing")
     flaws: list[Flaw] = []
     unknown = asked
     for service in ("osv",) if given.osv_url else SERVICES:

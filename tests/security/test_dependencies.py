@@ -1,50 +1,75 @@
-"""Pinned packages: hashes, one version each, what is installed; and the look-up of known flaws."""
+"""The lock: versions and hashes, files for all platforms, what is installed; and the look-up of known flaws."""
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import metadata
+from importlib.metadata import distributions
+from itertools import chain
 from pathlib import Path
 from threading import Thread
+from zipfile import ZipFile
 
-import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-LOCKS = sorted(ROOT.glob("requirements*.lock"))
+LOCK = ROOT / "requirements.lock"
+PACKAGES = [Requirement(entry.partition(" \\")[0]) for entry in LOCK.read_text().split("\n") if entry[:1].isalnum()]
 AUDIT = Path(sys.prefix) / "audit" / "bin" / "python"
 
 
-def entries(lock: Path) -> list[str]:
-    """Return the requirements of a lock file, each with its continued lines."""
-    text = re.sub(r"^\s*#.*\n", "", lock.read_text(), flags=re.MULTILINE)
-    return [entry for entry in text.replace("\\\n", " ").splitlines() if entry.strip()]
+def test_every_package_is_one_version_with_hashes() -> None:
+    assert set(ROOT.glob("*.lock")) == {ROOT / "dvc.lock", LOCK}
+    entries = LOCK.read_text().replace("\\\n", "").splitlines()
+    assert len(entries) == len(PACKAGES) > 300
+    for entry in entries:
+        assert re.fullmatch(r"[\w.-]+(\[.*\])?==\S+( ; [^#]*?)?(\s+--hash=sha256:[0-9a-f]{64})+", entry.strip()), entry
 
 
-def versions(lock: Path) -> dict[str, str]:
-    return dict(entry.split(" ", 1)[0].split("==") for entry in entries(lock))
-
-
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
-def test_every_requirement_is_one_version_with_hashes(lock: Path) -> None:
-    assert len(entries(lock)) > 20
-    for entry in entries(lock):
-        assert re.fullmatch(r"[a-z0-9._-]+==[^\s;]+( ;[^-]*)?(\s+--hash=sha256:[0-9a-f]{64})+\s*", entry), entry
-
-
-def test_locks_agree() -> None:
-    base = versions(ROOT / "requirements.lock")
-    for lock in LOCKS:
-        if lock.name != "requirements-audit.lock":  # an environment of its own
-            assert base.items() <= versions(lock).items(), lock.name
+def test_every_requirement_of_the_project_has_a_pin_that_fits() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["audit"]]
+    pins = {canonicalize_name(one.name): one for one in PACKAGES if one.marker is None or one.marker.evaluate()}
+    for requirement in map(Requirement, chain(wanted, *extras.values())):
+        (pin,) = pins[canonicalize_name(requirement.name)].specifier
+        assert requirement.specifier.contains(pin.version), requirement
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
-    pinned = versions(ROOT / "requirements.lock")
-    assert {name: metadata.version(name) for name in pinned} == pinned
+    pins = {canonicalize_name(one.name): one for one in PACKAGES if one.marker is None or one.marker.evaluate()}
+    found = {canonicalize_name(one.name): one.version for one in distributions()}
+    found.pop("pip")  # comes with the environment; the audit's own has a pinned one
+    assert found.keys() - {canonicalize_name(one.name) for one in PACKAGES} <= {"memnas"}
+    assert {
+        name: version for name, version in found.items() if name in pins and version not in pins[name].specifier
+    } == {}
+    assert len(found) > 150
+
+
+def test_a_file_with_another_hash_is_not_installed(tmp_path: Path) -> None:
+    """uv takes the hashes of constraints seriously: a wheel that a lock has with another hash, and with its own."""
+    wheel = tmp_path / "sound-1.0-py3-none-any.whl"
+    with ZipFile(wheel, "w") as file:
+        file.writestr("sound.py", "")
+        file.writestr("sound-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sound\nVersion: 1.0\n")
+        file.writestr("sound-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("sound-1.0.dist-info/RECORD", "")
+    right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    uv, lock = Path(sys.prefix) / "bin" / "uv", tmp_path / "lock.txt"
+    place = ("--python", sys.executable, "--target", tmp_path / "there", "--no-index", "--find-links", tmp_path)
+    for hashed, code in (("0" * 64, 1), (right, 0)):
+        lock.write_text(f"sound==1.0 --hash=sha256:{hashed}\n")
+        command = [uv, "pip", "install", *place, "--no-cache", "--constraint", lock, "sound"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        assert ("Hash mismatch" in done.stderr) is (code == 1)
 
 
 KNOWN = {
@@ -88,15 +113,13 @@ def advisories(status: int) -> Iterator[str]:
 
 
 def audit(tmp_path: Path, status: int, versions: tuple[str, ...], *options: str) -> tuple[int, str]:
-    """Look packages up, one lock file a version of `leaky`; return the exit status and what was printed."""
+    """Look up versions of `leaky` and another package; return the exit status and what was printed."""
     assert AUDIT.exists(), f"install pip-audit into {AUDIT.parents[1]}: scripts/audit.sh --install-only"
-    locks = []
-    for version in versions:
-        lock = tmp_path / f"{version}.lock"
-        lock.write_text(f"leaky=={version} \\\n    --hash=sha256:{'0' * 64}\nsound==2.0\n")
-        locks.append(lock)
+    pins = [*(f"leaky=={version}" for version in versions), "sound[extra]==2.0 ; python_version < '4'"]
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("".join(f"{pin} \\\n    --hash=sha256:{'0' * 64}\n" for pin in pins))
     with advisories(status) as address:
-        command = [AUDIT, ROOT / "scripts" / "audit.py", "--osv-url", address, *options, *locks]
+        command = [AUDIT, ROOT / "scripts" / "audit.py", "--osv-url", address, *options, lock]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
