@@ -3,6 +3,8 @@
 import math
 from dataclasses import fields
 
+LARGEST_BITS = 63
+
 
 def implausible(record: object) -> str | None:
     """Return what is wrong with a figure of a record, or None.
@@ -14,6 +16,8 @@ def implausible(record: object) -> str | None:
         value = getattr(record, field.name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
+        if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+            return f"{field.name} has {value.bit_length():,} bits, which no figure has"
         if not math.isfinite(value):
             return f"{field.name} = {value}, which is no finite number"
         if "accuracy" in field.name and not 0 <= value <= 1:

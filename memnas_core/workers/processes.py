@@ -79,7 +79,8 @@ class _Worker:
         """End the process, whatever it is doing."""
         self._process.kill()
         self._process.join()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        # Its thread notices in a moment. At the interpreter's end, Python 3.11 would wake one that is closing its pipe.
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 class Workers:
