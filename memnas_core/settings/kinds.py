@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from memnas_core.registry import imported
 from memnas_core.space.operations import OPERATIONS, Operation
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""What every section of the settings holds to: no unknown keys, no conversions, finite numbers."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]

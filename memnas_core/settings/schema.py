@@ -9,15 +9,14 @@ import json
 import math
 from dataclasses import asdict, fields, is_dataclass
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from memnas_core.registry import Registry, imported
 from memnas_core.settings.devices import devices
 from memnas_core.settings.kinds import (
-    TRACKING_SCHEMES,
+    STRICT,
     AccuracyFloor,
     AccuracyMeasure,
     ActivationConvention,
@@ -45,11 +44,10 @@ from memnas_core.settings.kinds import (
     StartingWeights,
     Stride,
 )
+from memnas_core.settings.services import TrackingSettings, VersioningSettings
 
-_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class DataSettings:
     """The images and their preparation.
 
@@ -87,7 +85,7 @@ class DataSettings:
         return self
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class NetworkSettings:
     """The template that every candidate fills.
 
@@ -109,7 +107,7 @@ class NetworkSettings:
         return self.stem_stride * math.prod(self.strides)
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class SearchSettings:
     """How a round makes and chooses candidates, and how long the search goes on.
 
@@ -189,7 +187,7 @@ class SearchSettings:
         return self
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ObjectiveSettings:
     """Eq. 4, by which networks are compared, and the budget, the most memory that they may need.
 
@@ -235,7 +233,7 @@ class ObjectiveSettings:
         return self
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class TrainingSettings:
     """SGD with warm restarts and the paper's augmentation.
 
@@ -267,7 +265,7 @@ class TrainingSettings:
     precision: Precision
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ControllerSettings:
     """The structure correlation controller (SCC) and its own training.
 
@@ -290,7 +288,7 @@ class ControllerSettings:
     learning_rate: PositiveFloat
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class FinalSettings:
     """What happens to the chosen network at the end.
 
@@ -304,7 +302,7 @@ class FinalSettings:
     all_images: bool = False
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ExecutionSettings:
     """Where trainings run, and the limits of each; one that exceeds them is recorded as failed, and the search goes on.
 
@@ -334,44 +332,7 @@ class ExecutionSettings:
     ray_cpus: PositiveFloat
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
-class TrackingSettings:
-    """Where MLflow writes.
-
-    Attributes:
-        uri: MLflow tracking URI; null: an SQLite file in the store.
-        experiment: Name of the MLflow experiment; the names of registered models begin with it.
-    """
-
-    uri: str | None
-    experiment: Annotated[str, Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _uri_is_known(self) -> Self:
-        try:
-            scheme = "" if self.uri is None else urlsplit(self.uri).scheme.partition("+")[0]  # postgresql+psycopg2
-        except ValueError as error:
-            raise ValueError(f"uri: expected a URI, found none: {error}") from None
-        if scheme not in TRACKING_SCHEMES:
-            known = ", ".join(sorted(filter(None, TRACKING_SCHEMES)))
-            raise ValueError(f'uri: expected null, a folder, or a URI of {known}, found "{scheme}:"')
-        return self
-
-
-@dataclass(frozen=True, slots=True, config=_STRICT)
-class VersioningSettings:
-    """Where DVC keeps a second copy of its versions.
-
-    Attributes:
-        remote: URL of a DVC remote (`s3://bucket/path`, a folder) that gets the data and every round; null: none.
-            Keys and addresses of servers stay out of settings: for S3, DVC takes them from AWS's own variables and
-            files.
-    """
-
-    remote: Annotated[str, Field(min_length=1)] | None
-
-
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Settings:
     """All settings of a search, in sections.
 
