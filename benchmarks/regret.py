@@ -59,10 +59,10 @@ SEEDS = (20, 21, 22)
 """None of them is used elsewhere."""
 
 ROUNDS = (2, 4)
+"""A pool is drawn from the candidates of these rounds."""
 
 SECOND = 4
-"""Length of the second rung in first rungs."""
-"""A pool is drawn from the candidates of these rounds."""
+"""Length of the second rung, in first rungs."""
 
 POOL = 56
 TRIED, PROMOTED = 8, 2

@@ -12,6 +12,7 @@ Facts of a block depend on the block, its filters and the channels that enter it
 thousands of candidates has a few hundred different blocks.
 """
 
+from dataclasses import fields
 from functools import lru_cache, reduce
 from typing import NamedTuple
 
@@ -86,11 +87,11 @@ def optional_columns(blocks: int) -> dict[Operation, list[int]]:
     Args:
         blocks: Number of blocks of the architectures.
     """
-    counted: list[Operation | None] = [*OPERATIONS, *(None for _ in BLOCK_FEATURES[len(OPERATIONS) :])]
-    placed = [*(operation for operation in OPERATIONS for _ in range(4)), *(None for _ in range(6))]
-    every = [*counted * (blocks + 1), *(None for _ in range(4)), *placed * (blocks + 1)]
+    exact = ("",) * len(fields(PeakFigures))
+    names = [*BLOCK_FEATURES * (blocks + 1), *exact, *PLACE_COUNTS * (blocks + 1)]
+    counted = [name.partition(" of ")[0] for name in names]  # a name in `PLACE_COUNTS` goes on with what is read
     optional = [operation for operation in OPERATIONS if operation.is_optional]
-    return {operation: [column for column, one in enumerate(every) if one is operation] for operation in optional}
+    return {operation: [column for column, name in enumerate(counted) if name == operation] for operation in optional}
 
 
 def width_features(architecture: Architecture) -> _Array:

@@ -186,13 +186,14 @@ def available_inputs(base: Architecture) -> int:
 
 def grown_operations(base: Architecture) -> tuple[Operation, ...]:
     """Return the operations of new cells; optional ones only if the base has them."""
-    return (*OPERATIONS.grown, *(one for one in OPERATIONS if one.is_optional and one in base.operations))
+    used = base.operations
+    return (*OPERATIONS.grown, *(one for one in OPERATIONS if one.is_optional and one in used))
 
 
 def growths(base: Architecture) -> Iterator[Move]:
     """Yield the growing moves, exactly as many as Eq. 1 counts (ordered pairs of branches)."""
-    numbers = range(available_inputs(base))
-    branches = [Branch(number, operation) for number in numbers for operation in grown_operations(base)]
+    operations = grown_operations(base)
+    branches = [Branch(number, operation) for number in range(available_inputs(base)) for operation in operations]
     for first, second, combiner, included in product(branches, branches, Combiner, (True, False)):
         yield Move(MoveKind.GROW, added=Cell(first, second, combiner, included))
 

@@ -7,8 +7,10 @@ import pytest
 
 from memnas_core.controller.encoding import layout_of
 from memnas_core.controller.examples import Example
+from memnas_core.controller.features import optional_columns, place_counts, whole_features
 from memnas_core.controller.forest import ForestModel
 from memnas_core.errors import ArchitectureError, GraphError
+from memnas_core.memory.figures import MemoryFigures
 from memnas_core.settings.schema import ControllerSettings
 from memnas_core.space import operations as ops
 from memnas_core.space.architecture import Architecture
@@ -18,7 +20,7 @@ from memnas_core.space.graph import lower
 from memnas_core.space.layers import Shape
 from memnas_core.space.moves import grown_operations, growths, scaled_seed, seed_architecture
 from memnas_core.space.operations import OPERATIONS
-from tests.core.random_architectures import random_walk
+from tests.core.random_architectures import random_walk, random_walks
 
 PAIR = (ops.SEPARABLE_5X5, ops.IDENTITY)
 
@@ -68,6 +70,21 @@ def test_the_forest_counts_them_only_where_they_are() -> None:
     plain = [random_walk(rng, 5) for _ in range(10)]
     of_plain = ForestModel.train(settings, [Example(one, 0.1 * number) for number, one in enumerate(plain)], 0)
     assert of_plain.unknown == {ops.SEPARABLE_3X3, ops.SEPARABLE_5X5}
+
+
+def test_the_columns_that_count_them() -> None:
+    """Once in its block and once in the sum, among the facts and among the places."""
+    for architecture in random_walks(3, 30, widths=True):
+        columns = optional_columns(len(architecture.blocks))
+        places = place_counts(architecture)
+        facts = whole_features(architecture, MemoryFigures(1, 1, 1, 1))
+        row = np.concatenate([facts, places.ravel(), places.sum(axis=0)])
+        for operation in (ops.SEPARABLE_3X3, ops.SEPARABLE_5X5):
+            found = [
+                branch.operation for block in architecture.blocks for cell in block.cells for branch in cell.branches
+            ]
+            assert row[columns[operation]].sum() == 4 * found.count(operation)
+            assert len(columns[operation]) == 5 * (len(architecture.blocks) + 1)
 
 
 def _separable(architecture: Architecture) -> float:
