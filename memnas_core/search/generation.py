@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from memnas_core.memory.figures import MemoryFigures
 from memnas_core.objective.budget import fits, fitted_seed, measuring, trimmed_to_fit
+from memnas_core.objective.score import performance_of
 from memnas_core.search.candidates import Generation
 from memnas_core.settings.schema import NetworkSettings, ObjectiveSettings, SearchSettings, Settings
 from memnas_core.space.architecture import Architecture
@@ -134,14 +135,14 @@ def seeds_of(
     steps = (half / 2 for half in range(2 * network.filters, 0, -1))
     seeds = [scaled_seed(network.strides, filters, operations, network.stem_stride) for filters in steps]
     every = [(one, measured(one)) for one in seeds]
-    fitting = [(one, memory, _total(memory, objective)) for one, memory in every if fits(memory, objective)]
+    fitting = [
+        (one, memory, performance_of(memory, 0.0, objective).total_bytes)
+        for one, memory in every
+        if fits(memory, objective)
+    ]
     if not fitting:
         yield first_candidate(every[-1][0], workload, objective, widths=True)
     for share in settings.seed_shares:
         within = [(one, memory) for one, memory, total in fitting if total <= share * fitting[0][2]]
         if within:
             yield first_network(within[0][0]), within[0][1]
-
-
-def _total(memory: MemoryFigures, objective: ObjectiveSettings) -> int:
-    return memory.param_bytes + memory.activation_bytes(objective.activation_convention)
