@@ -26,11 +26,15 @@ from memnas_core.settings.schema import DataSettings
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
 
+def work(images):
+    if sys.argv[1] == "survey":
+        survey_folder(images)
+    else:
+        prepare_dataset(DataSettings("folder", str(images), 8, 0.2, None, None), 0, Path(sys.argv[3]))
+
+work(Path(sys.argv[2]) / "small")  # what libraries import when they are first used is not counted
 before = peak()
-if sys.argv[1] == "survey":
-    survey_folder(Path(sys.argv[2]))
-else:
-    prepare_dataset(DataSettings("folder", sys.argv[2], 8, 0.2, None, None), 0, Path(sys.argv[3]))
+work(Path(sys.argv[2]) / "large")
 print(peak() - before)
 """
 
@@ -39,13 +43,14 @@ print(peak() - before)
 def test_large_images_take_the_memory_of_one(job: str, tmp_path: Path) -> None:
     """Eight images of one colour: some hundred kB each as a file, 71 MB each once they are decoded."""
     assert SIDE**2 > LARGE_PIXELS
-    for number in range(8):
-        path = tmp_path / "in" / "ab"[number % 2] / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (SIDE, SIDE), (30 * number, 0, 0)).save(path, compress_level=1)
+    for size, side in (("small", 8), ("large", SIDE)):
+        for number in range(8):
+            path = tmp_path / "in" / size / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (side, side), (30 * number, 0, 0)).save(path, compress_level=1)
     command = [sys.executable, "-c", PEAK, job, str(tmp_path / "in"), str(tmp_path / "store")]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert int(ran.stdout) < 2 * DECODED_BYTES
+    assert DECODED_BYTES / 2 < int(ran.stdout) < 2 * DECODED_BYTES
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000])
