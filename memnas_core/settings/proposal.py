@@ -4,7 +4,6 @@ The images decide resolution, strides, padding, batch size and lengths of traini
 photographs in general. `python -m benchmarks.own_images` compares what they lead to with a ResNet-8.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,21 +12,25 @@ from memnas_core.settings.survey import Survey
 SIDES = (8, 16, 32, 64)
 """Proposed sides in pixels: the largest that does not enlarge the median image."""
 
-BLOCKS = 5
-SMALLEST_MAP = 4
-"""Strides halve an image until another halving would make it smaller than this, in pixels a side."""
+HALVED = (0, 2, 4, 1, 3)
+"""Blocks that halve the image, the first that does so first."""
 
-FINAL_IMAGES = 400_000
+STEM_HALVES = 3
+"""From so many halvings on, the stem does one of them."""
+
+SMALLEST_MAPS = (4, 7)
+"""Strides halve an image until another halving would make it smaller than a quarter of its side, within these."""
+
+FINAL_IMAGES = 300_000
 FINAL_EPOCHS = (10, 150)
 """The final training sees so many images, within so many epochs."""
 
-SEARCH_SHARE = 14
-"""The final training is so many times as long as a full training of the search."""
-
-SEARCH_EPOCHS = (1, 12)
+SEARCH_SHARE = 40
+"""The final training is so many times as long as one of the search."""
 
 MANY_IMAGES = 5_000
-"""So many training images leave enough to choose by in a tenth of them."""
+"""So many training images leave enough to choose by in a tenth of them, and are not seen often enough to be learnt by
+heart."""
 
 FEW_IMAGES = 640
 """Fewer training images are taken in smaller batches."""
@@ -65,7 +68,10 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
     trained, validated = survey.train_and_validation(fraction)
     at_the_end = trained + is_small * validated
     halvings = halved(side)
-    final_epochs = _within(FINAL_EPOCHS, FINAL_IMAGES // at_the_end)
+    final_epochs = max(FINAL_EPOCHS[0], min(FINAL_EPOCHS[1], FINAL_IMAGES // at_the_end))
+    passes = final_epochs * at_the_end / SEARCH_SHARE / trained
+    epochs = max(1, round(passes))
+    rungs = [min(1.0, round(passes, 2))]
     batch_size = 64 if trained >= FEW_IMAGES else 32
     table: dict[str, tuple[object, str]] = {
         "store": ("store", "Folder that receives prepared images, searches and the MLflow database."),
@@ -94,33 +100,39 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "data.skip_unreadable": (False, "true leaves out images that cannot be read; false stops at them."),
         "data.follow_links": (False, "true lets links lead out of the folder."),
         "data.max_pixels": (89_478_485, "Largest image that is read; photos of 108 megapixels have 108000000."),
-        "network.filters": (32 if side >= 32 else 16, "Filters of every layer (the paper's F)."),
+        "network.filters": (
+            12,
+            "Filters of the largest first network's stem; every halving of the image doubles them.",
+        ),
         "network.strides": (
             strides(halvings),
-            f"Blocks that halve the image: from {side} pixels a side to {side >> halvings}.",
+            f"Blocks that halve the image, with the stem from {side} pixels a side to {side >> halvings}.",
         ),
-        "network.stem_stride": (1, "The first convolution keeps the image's size; 2 halves it, and saves memory."),
+        "network.stem_stride": (stem_stride(halvings), "2: the first convolution halves the image, and saves memory."),
         "search.seed": (0, "Decides every random choice."),
         "search.moves": ("grow_and_trim", "As in the paper."),
         "search.selection": ("controller", "A learnt controller chooses what is trained."),
         "search.aim": ("front", "The whole front of accuracy and memory; or score: one network by Eq. 4."),
         "search.seed_cells": (
-            [["conv_3x3", "depthwise_5x5"], ["depthwise_5x5", "average_pool_3x3"]],
-            "First networks: a convolution in every block, and a much smaller network without.",
+            [["conv_3x3", "identity"]],
+            "First networks: a convolution and a shortcut in every block.",
         ),
-        "search.seed_rungs": ([1.0], "The first networks train for all of training.epochs."),
-        "search.weights": ("base", "Candidates begin with the weights of the network they were made from."),
-        "search.warm_learning_rate": (0.02, "Their peak learning rate."),
-        "search.rungs": ([0.1, 0.4], "Shares of training.epochs: all train a little, the promising more."),
-        "search.keep": (0.25, "Share of a round's candidates that train more."),
-        "search.top_k": (8, "Candidates trained in a round."),
-        "search.rounds": (6, "More rounds find more networks; a finished search can't be prolonged."),
+        "search.seed_rungs": (rungs, "The first networks train as long as the others."),
+        "search.weights": ("fresh", "Each network is trained from nothing, as at the end."),
+        "search.warm_learning_rate": (None, "Without effect: nothing begins with the weights of another."),
+        "search.rungs": (rungs, "Length of each training, as a share of training.epochs."),
+        "search.keep": (1.0, "Without effect: there is one training for each network."),
+        "search.top_k": (4, "Candidates trained in a round."),
+        "search.rounds": (3, "More rounds find more networks; a finished search can't be prolonged."),
         "search.max_cells": (6, "Ends a search whose blocks have so many cells."),
         "search.max_training_images": (None, "No limit on the images that all candidates see."),
         "search.patience": (None, "Rounds without progress do not end the search."),
-        "search.widths": (False, "All blocks have network.filters; true widens and narrows each by itself too."),
-        "search.seed_shares": ([1.0], "With widths, also smaller first networks: shares of the largest one's bytes."),
-        "search.choice": ("measured", "Accuracies by which a network is handed over; or as the controller estimates."),
+        "search.widths": (True, "The filters of each block are searched too."),
+        "search.seed_shares": ([1.0, 0.5], "Sizes of the first networks, as shares of the largest one."),
+        "search.choice": (
+            "controller",
+            "What is handed over is chosen by the controller's estimates, which chance moves less than single figures.",
+        ),
         "objective.accuracy_weight": (
             0.99,
             "The paper's lambda: half the weights and activations are worth 1 % of the accuracy. With a budget, 1 "
@@ -139,13 +151,16 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "objective.max_activation_bytes": (None, "Budget of the activations."),
         "objective.max_total_bytes": (None, "Budget of both together."),
         "training.epochs": (
-            _within(SEARCH_EPOCHS, final_epochs // SEARCH_SHARE),
-            f"Length of a full training in the search, over {trained:,} images.",
+            epochs,
+            f"Length of a training in the search, over {trained:,} images; search.rungs may shorten it.",
         ),
         "training.batch_size": (batch_size, f"{max(1, trained // batch_size)} steps an epoch."),
         "training.learning_rate": (0.05, "Peak of the cosine."),
         "training.momentum": (0.9, "Of SGD."),
-        "training.weight_decay": (0.0005, "Of SGD."),
+        "training.weight_decay": (
+            0.002 if is_small else 0.0005,
+            "Of SGD; the fewer images there are, the more of it a long training needs.",
+        ),
         "training.restart_epochs": (None, "One cosine without restarts."),
         "training.restart_factor": (1, "Without effect: there are no restarts."),
         "training.crop_padding": (side // 8, "An eighth of the image: crops begin so many pixels around it."),
@@ -187,20 +202,22 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
 
 
 def halved(side: int) -> int:
-    """Return how often strides halve an image of this side: each halving is exact, and leaves `SMALLEST_MAP` pixels."""
-    most = min(BLOCKS, max(0, int(math.log2(side / SMALLEST_MAP)))) if side >= SMALLEST_MAP else 0
-    return next(count for count in range(most, -1, -1) if side % (1 << count) == 0)
+    """Return how often strides halve an image of this side: each halving is exact, and leaves a map to look at."""
+    smallest = max(SMALLEST_MAPS[0], min(SMALLEST_MAPS[1], side // 4))
+    counts = range(len(HALVED) + 1)
+    return max(n for n in counts if n == 0 or (side % (1 << n) == 0 and side >> n >= smallest))
+
+
+def stem_stride(halvings: int) -> int:
+    """Return the stride of the stem, for so many halvings in all."""
+    return 2 if halvings >= STEM_HALVES else 1
 
 
 def strides(halvings: int) -> list[int]:
-    """Return the stride of each block: halvings come early, where they save most, but not all at once.
+    """Return the stride of each block.
 
     Args:
-        halvings: Number of blocks with stride 2, 0 to `BLOCKS`.
+        halvings: Number of halvings by the stem and the blocks together.
     """
-    order = (0, 2, 4, 1, 3)  # blocks that halve, the first that is taken first
-    return [2 if block in order[:halvings] else 1 for block in range(BLOCKS)]
-
-
-def _within(limits: tuple[int, int], value: int) -> int:
-    return max(limits[0], min(limits[1], value))
+    halving = HALVED[: halvings - (stem_stride(halvings) == 2)]
+    return [2 if block in halving else 1 for block in range(len(HALVED))]

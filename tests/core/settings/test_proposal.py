@@ -1,5 +1,6 @@
 """What follows from a folder of images: resolution, strides, lengths of trainings. Right values by hand."""
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memnas_core.settings.file import parse_settings
-from memnas_core.settings.proposal import halved, propose, strides
+from memnas_core.settings.proposal import halved, propose, stem_stride, strides
 from memnas_core.settings.schema import Settings
 from memnas_core.settings.survey import SizeRange, Survey
 
@@ -46,49 +47,57 @@ def test_every_setting_has_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixels", "side", "blocks", "padding"),
+    ("pixels", "side", "stem", "blocks", "padding"),
     [
-        (5, 8, [2, 1, 1, 1, 1], 1),
-        (8, 8, [2, 1, 1, 1, 1], 1),
-        (28, 16, [2, 1, 2, 1, 1], 2),
-        (32, 32, [2, 1, 2, 1, 2], 4),
-        (3000, 64, [2, 2, 2, 1, 2], 8),
+        (5, 8, 1, [2, 1, 1, 1, 1], 1),
+        (8, 8, 1, [2, 1, 1, 1, 1], 1),
+        (28, 16, 1, [2, 1, 2, 1, 1], 2),
+        (32, 32, 1, [2, 1, 2, 1, 1], 4),
+        (3000, 64, 2, [2, 1, 2, 1, 1], 8),
     ],
 )
 def test_the_size_of_images_decides_resolution_strides_and_padding(
-    pixels: int, side: int, blocks: list[int], padding: int
+    pixels: int, side: int, stem: int, blocks: list[int], padding: int
 ) -> None:
     found = settings(of_size(pixels))
     assert found.data.image_size == side
-    assert list(found.network.strides) == blocks
+    assert (found.network.stem_stride, list(found.network.strides)) == (stem, blocks)
     assert found.training.crop_padding == padding
 
 
-@pytest.mark.parametrize(("side", "blocks"), [(224, [2, 2, 2, 2, 2]), (96, [2, 2, 2, 1, 2]), (36, [2, 1, 2, 1, 1])])
-def test_strides_follow_a_side_of_the_users(side: int, blocks: list[int]) -> None:
-    assert list(settings(PHOTOS, side).network.strides) == blocks
+@pytest.mark.parametrize(
+    ("side", "stem", "blocks"),
+    [(224, 2, [2, 2, 2, 1, 2]), (96, 2, [2, 1, 2, 1, 1]), (36, 1, [2, 1, 2, 1, 1]), (33, 1, [1, 1, 1, 1, 1])],
+)
+def test_strides_follow_a_side_of_the_users(side: int, stem: int, blocks: list[int]) -> None:
+    network = settings(PHOTOS, side).network
+    assert (network.stem_stride, list(network.strides)) == (stem, blocks)
 
 
 @given(st.integers(1, 1024))
 def test_strides_divide_any_side_and_leave_a_map(side: int) -> None:
     halvings = halved(side)
     assert side % 2**halvings == 0
-    assert sum(stride == 2 for stride in strides(halvings)) == halvings
+    assert math.prod([stem_stride(halvings), *strides(halvings)]) == 2**halvings
     assert halvings == 0 or side >> halvings >= 4
 
 
 def test_the_number_of_images_decides_the_lengths_of_trainings() -> None:
     found = settings(PHOTOS)  # 3,000 with a fifth held out for validation: 2,400, and all of them at the end
     assert found.data.validation_fraction == 0.2
-    assert (found.final.epochs, found.final.all_images) == (133, True)  # 400,000 / 3,000
-    assert found.training.epochs == 9  # 133 / 14
+    assert (found.final.epochs, found.final.all_images) == (100, True)  # 300,000 / 3,000
+    assert (found.training.epochs, found.search.rungs) == (3, (1.0,))  # 300,000 / 40 / 2,400 is 3.1
+    assert found.training.weight_decay == 0.002
     many = replace(PHOTOS, counts={"train": {"cat": 25_000, "dog": 25_000}})  # validation and test held out: 40,500
     found = settings(many)
     assert found.data.validation_fraction == 0.1
-    assert (found.final.epochs, found.training.epochs) == (10, 1)  # 400,000 / 40,500 is 9
-    assert not found.final.all_images
-    few = replace(PHOTOS, counts={"train": {"cat": 150, "dog": 150}})  # 192 to train on
-    assert settings(few).training.batch_size == 32
+    assert (found.final.epochs, found.final.all_images) == (10, False)  # 300,000 / 40,500 is 7
+    assert (found.training.epochs, found.search.rungs) == (1, (0.25,))  # 10 / 40
+    assert found.training.weight_decay == 0.0005
+    few = replace(PHOTOS, counts={"train": {"cat": 150, "dog": 150}, "test": {"cat": 9, "dog": 9}})  # 240 to train on
+    found = settings(few)
+    assert (found.final.epochs, found.training.epochs) == (150, 5)  # at most; 150 * 300 / 40 / 240 is 4.7
+    assert found.training.batch_size == 32
 
 
 @pytest.mark.parametrize(
