@@ -54,6 +54,7 @@ def cli() -> None:
 @name_option
 @click.option("--resume", is_flag=True, help="Go on with the search of that name if there is one.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images of the folder that cannot be read.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say how long the search takes, and stop.")
 @click.pass_context
 def search(
     context: click.Context,
@@ -64,6 +65,7 @@ def search(
     name: str | None,
     resume: bool,
     skip_unreadable: bool,
+    plan_only: bool,
 ) -> None:
     """Search for classifiers, round by round, and write a report.
 
@@ -104,12 +106,13 @@ def search(
         from flows.images import prepare_images
 
         prepare_images(plan.settings, plan.origin)
-        if kept is not None:
+        if kept is not None and not plan_only:
             from flows.proposed import keep
 
             params = keep(params, kept)
             say(f"Settings that follow from the images: {params}.")
-    say(f"Searching on {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
+    doing = "Timing the first networks of" if plan_only else "Searching on"
+    say(f"{doing} {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
     from flows.guard import guard_this_process
     from flows.interrupt import ending_on_signals
 
@@ -120,9 +123,14 @@ def search(
         from flows.prefect_server import prefect_server
 
         with explained(), prefect_server(Path(plan.settings.store)):
-            from flows.search import memnas_search
+            if plan_only:
+                from flows.expected import say_plan
 
-            memnas_search(str(params), plan.name, resume, list(overrides))
+                say_plan(plan)
+            else:
+                from flows.search import memnas_search
+
+                memnas_search(str(params), plan.name, resume, list(overrides))
 
 
 def default_preset(overrides: Sequence[str], name: str | None, resume: bool) -> str | None:

@@ -26,12 +26,11 @@ from memnas_core.environment import machine, versions
 from memnas_core.files.printable import printable
 from memnas_core.files.writing import errors_inside
 from memnas_core.objective.budget import check_budget, uses
-from memnas_core.pictures.values import shown_seconds
+from memnas_core.planning.timing import timed_plan
 from memnas_core.records.trainings import Limits
 from memnas_core.results.code_versions import note_version
 from memnas_core.results.folder import Start
 from memnas_core.search.choice import chosen_row
-from memnas_core.search.halving import search_images
 from memnas_core.search.loop import why_it_ends
 from memnas_core.training.job import training_version
 from tasks.conclude import conclude
@@ -85,6 +84,8 @@ def memnas_search(
         check_budget(settings.network, settings.objective, workload, settings.search.widths)
         tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
         folder.begin(settings, Start(info, versions(), machine(), time.time(), images=plan.images))
+        if next(folder.round_numbers(), None) is None:
+            display.say(str(timed_plan(settings, info, dataset, workers)))
         session = Session(settings, folder, dataset, info, workers, tracker, repository, display)
         label, session.model = names(plan, folder.start())
         tags = {"folder": str(folder.path), "model": session.model}
@@ -120,21 +121,6 @@ def without_a_network(session: Session) -> str:
     return f"{told}{guess} has {session.state.guessing.accuracy:.4f} on the {sum(images):,} validation images."
 
 
-def expected_time(session: Session) -> str:
-    """Return a line that says how long the search may take, estimated from round 0."""
-    state, settings, workers = session.state, session.settings.search, session.workers.count
-    planned = search_images(session.settings, session.info.train_size, session.info.validation_size)
-    trained = sum(row.training_seconds or 0.0 for row in state.rows)
-    (first,) = state.rounds
-    beside = first.wall_seconds - first.training_wall_seconds
-    seconds = planned.seconds(trained / state.images_seen, workers, beside)
-    end = f", and the end on {planned.end:,}" if planned.end else ""
-    return (
-        f"{settings.rounds} rounds of {settings.top_k} candidates train on about {planned.rounds:,} images{end}: about "
-        f"{shown_seconds(seconds)} on {workers} workers, as networks usually grow."
-    )
-
-
 def mark_cancelled(flow_run_id: str) -> None:
     """Tell Prefect that a search and its round were stopped, which it cannot notice itself."""
     own = UUID(flow_run_id)
@@ -157,7 +143,6 @@ def run_rounds(session: Session) -> None:
     with without_heartbeats():
         if not state.rounds:
             seed_round(session)
-            display.say(expected_time(session))
         while (reason := why_it_ends(state)) is None:
             search_round(session, number=len(state.rounds))
     register_winner(session, state.rounds[-1].round)
