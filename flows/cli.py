@@ -21,12 +21,16 @@ from memnas_core.files.printable import printable
 from memnas_core.settings.presets import PRESETS, preset_file
 from memnas_core.workers.spawning import SAFE_PATH
 
+# What a search prints is in the logs of its runs too. prefect.yaml says the same to runs of a deployment.
+RUN_LOGS = {"PREFECT_LOGGING_EXTRA_LOGGERS": "tasks.display", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+
 # Prefect's own log is silent: memnas itself prints what users need to know.
 ENVIRONMENT = {
     **SAFE_PATH,
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    **RUN_LOGS,
     # By default Prefect's server answers scripts of any web page; memnas, the only client, does not need that.
     "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",
 }
@@ -128,9 +132,10 @@ def search(
 
                 say_plan(plan)
             else:
+                from flows.changes import as_changes
                 from flows.search import memnas_search
 
-                memnas_search(str(params), plan.name, resume, list(overrides))
+                memnas_search(str(params), plan.name, resume, as_changes(overrides))
 
 
 def default_preset(overrides: Sequence[str], name: str | None, resume: bool) -> str | None:
