@@ -44,9 +44,10 @@ def run_search(key: SearchKey, plan: Plan) -> SearchMetrics:
     else:
         click.echo(f"{key.folder_name}: searching in {planned.folder.path}. Starting Prefect and the workers ...")
         with ending_on_signals("Stopped before the search began; nothing is lost."):
+            from flows.changes import as_changes
             from flows.search import memnas_search
 
-            memnas_search(str(params), name, True, list(key.overrides))
+            memnas_search(str(params), name, True, as_changes(key.overrides))
     return copy_result(key, planned.folder, SEARCHES / key.folder_name)
 
 

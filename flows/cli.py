@@ -21,12 +21,16 @@ from memnas_core.files.printable import printable
 from memnas_core.settings.presets import PRESETS, preset_file
 from memnas_core.workers.spawning import SAFE_PATH
 
+# What a search prints is in the logs of its runs too. prefect.yaml says the same to runs of a deployment.
+RUN_LOGS = {"PREFECT_LOGGING_EXTRA_LOGGERS": "tasks.display", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
+
 # Prefect's own log is silent: memnas itself prints what users need to know.
 ENVIRONMENT = {
     **SAFE_PATH,
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    **RUN_LOGS,
     # By default Prefect's server answers scripts of any web page; memnas, the only client, does not need that.
     "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",
 }
@@ -54,6 +58,7 @@ def cli() -> None:
 @name_option
 @click.option("--resume", is_flag=True, help="Go on with the search of that name if there is one.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images of the folder that cannot be read.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say how long the search takes, and stop.")
 @click.pass_context
 def search(
     context: click.Context,
@@ -64,6 +69,7 @@ def search(
     name: str | None,
     resume: bool,
     skip_unreadable: bool,
+    plan_only: bool,
 ) -> None:
     """Search for classifiers, round by round, and write a report.
 
@@ -104,12 +110,13 @@ def search(
         from flows.images import prepare_images
 
         prepare_images(plan.settings, plan.origin)
-        if kept is not None:
+        if kept is not None and not plan_only:
             from flows.proposed import keep
 
             params = keep(params, kept)
             say(f"Settings that follow from the images: {params}.")
-    say(f"Searching on {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
+    doing = "Timing the first networks of" if plan_only else "Searching on"
+    say(f"{doing} {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
     from flows.guard import guard_this_process
     from flows.interrupt import ending_on_signals
 
@@ -120,9 +127,15 @@ def search(
         from flows.prefect_server import prefect_server
 
         with explained(), prefect_server(Path(plan.settings.store)):
-            from flows.search import memnas_search
+            if plan_only:
+                from flows.expected import say_plan
 
-            memnas_search(str(params), plan.name, resume, list(overrides))
+                say_plan(plan)
+            else:
+                from flows.changes import as_changes
+                from flows.search import memnas_search
+
+                memnas_search(str(params), plan.name, resume, as_changes(overrides))
 
 
 def default_preset(overrides: Sequence[str], name: str | None, resume: bool) -> str | None:

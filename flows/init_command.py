@@ -49,11 +49,17 @@ def init_command(
     proposal = propose(survey, image_size)
     seconds = expected_seconds(survey, parse_settings(proposal.values, "the proposed settings"))
     if as_json:
-        click.echo(json.dumps(as_document(survey, proposal) | {"seconds": round(seconds, 1)}, indent=1))
+        click.echo(
+            json.dumps(
+                as_document(survey, proposal) | {"seconds": seconds and [round(each, 1) for each in seconds]}, indent=1
+            )
+        )
     else:
         for line in lines_of(survey):
             click.echo(printable(line))
-        click.echo(f"A search with the proposed settings takes about {shown_seconds(seconds)} on this machine.")
+        if seconds is not None:
+            span = " to ".join(map(shown_seconds, seconds))
+            click.echo(f"A search with the proposed settings takes {span} on this machine.")
     if target is not None:
         write_text(target, settings_text(proposal))
         if not as_json:

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 
 from memnas_core.data.survey import survey_folder
@@ -23,11 +25,8 @@ from memnas_core.settings.proposal import Proposal, propose
 from memnas_core.settings.schema import Settings
 from memnas_core.settings.survey import Survey
 
-START_SECONDS = 10.0
-"""Time until a search trains: Prefect's server, workers and a new database of MLflow, on two idle cores."""
-
-BESIDE_SECONDS = 1.0
-"""Part of round 0 in which nothing trains, on two idle cores; docs/overhead.md has 1.4 s for later rounds."""
+if TYPE_CHECKING:
+    from memnas_core.data import Dataset
 
 _WIDTH = 110
 
@@ -87,30 +86,64 @@ def keep(draft: Path, kept: Path) -> Path:
     return kept
 
 
-def expected_seconds(survey: Survey, settings: Settings) -> float:
-    """Return the time that a search takes on this machine, from images to the end, in seconds.
+def expected_seconds(survey: Survey, settings: Settings) -> tuple[float, float] | None:
+    """Return the least and the most time that a search takes on this machine, from images to the end, in seconds.
 
-    The first network is trained for about a second to learn the machine's speed.
+    The images are not prepared yet: the first networks train for a few steps on noise, without workers. `memnas search
+    --plan` knows more.
 
     Args:
         survey: What is known of the folder.
         settings: Settings of the search.
-    """
-    from memnas_core.search.generation import largest_first_network
-    from memnas_core.search.halving import search_images
-    from memnas_core.space.layers import Shape, Workload
-    from memnas_core.training.speed import seconds_an_image
 
-    side, cores = settings.data.image_size or 32, len(os.sched_getaffinity(0))
-    workers = settings.execution.workers or cores
-    shape, classes, objective = Shape(survey.channels, side, side), len(survey.classes), settings.objective
-    workload = Workload(shape, classes, objective.weight_bytes, objective.activation_bytes)
-    network = largest_first_network(settings, workload)
-    image = seconds_an_image(network, shape, classes, settings.training.batch_size)
-    planned = search_images(settings, *survey.train_and_validation(settings.data.validation_fraction))
+    Returns:
+        Both times; None if the first networks cannot be trained within the limits.
+    """
+    import torch
+
+    from memnas_core.planning.timing import planned
+    from memnas_core.training.speed import time_training
+
+    noise, threads, cores = _noise(survey, settings), torch.get_num_threads(), len(os.sched_getaffinity(0))
+    torch.set_num_threads(1)  # as in a worker
+    try:
+        plan = planned(
+            settings,
+            noise.info,
+            settings.execution.workers or cores,
+            lambda network: time_training(noise, network, settings.training),
+        )
+    finally:
+        torch.set_num_threads(threads)
     preparing = survey.decode_seconds * survey.images() / cores
-    until_rounds = preparing + START_SECONDS + image * planned.first / workers + BESIDE_SECONDS
-    return until_rounds + planned.seconds(image, workers, BESIDE_SECONDS)
+    return plan.seconds and (preparing + plan.seconds[0], preparing + plan.seconds[1])
+
+
+def _noise(survey: Survey, settings: Settings) -> "Dataset":
+    """Return what a search would know of these images, with a batch of noise in place of each split."""
+    from memnas_core.data import Dataset, DatasetInfo, Split
+
+    side, batch, generator = settings.data.image_size or 32, settings.training.batch_size, np.random.default_rng(0)
+    shape = (survey.channels, side, side)
+    training, validation = survey.train_and_validation(settings.data.validation_fraction)
+    noise = Split(
+        generator.integers(0, 256, (batch, *shape), dtype=np.uint8),
+        generator.integers(0, len(survey.classes), batch, dtype=np.int64),
+    )
+    info = DatasetInfo(
+        name=settings.data.dataset,
+        classes=survey.classes,
+        shape=shape,
+        channel_mean=survey.mean,
+        channel_std=survey.std,
+        train_size=training,
+        validation_size=max(1, validation),
+        test_size=1,
+        horizontal_flip=settings.data.horizontal_flip is not False,
+        digest="",
+        source="noise",
+    )
+    return Dataset(info, noise, noise, noise)
 
 
 def settings_text(proposal: Proposal) -> str:

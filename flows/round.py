@@ -58,7 +58,10 @@ class TaskSteps(Steps):
         if rung > 0:
             self._session.display.begin_rung(rung, len(candidates))
         images = search.rungs(len(search.rounds))[rung]
-        return round_steps.train.map(unmapped(self._session), candidates, unmapped(images), before).result()
+        trained = round_steps.train.map(
+            unmapped(self._session), candidates, unmapped(rung + 1), unmapped(images), before
+        )
+        return trained.result()
 
     def select(self, _search: SearchState, candidates: Candidates, records: Records) -> list[RankedCandidate]:
         """Choose the candidates that go on to the next rung."""
@@ -83,23 +86,30 @@ class TaskSteps(Steps):
         summary = super().close(search, ranking, rows, records)
         round_steps.record(self._session, summary, RoundRows(rows))
         self._session.display.end_round(summary)
+        convention = self._session.settings.objective.activation_convention
+        self._session.artifacts.show_round(summary, rows, convention)
+        self._session.artifacts.show_progress(summary.round + 1)
         return summary
 
 
-@flow(
-    name="memnas-round",
-    flow_run_name="round-{number}",
-    task_runner=ThreadPoolTaskRunner(max_workers=WAITING_THREADS),  # type: ignore[arg-type]  # Prefect's own types
-    validate_parameters=False,
-)
 def search_round(session: Session, number: int) -> None:
-    """Play a round, and meanwhile put the previous round's winner into the model registry."""
-    registering = round_steps.register_winner.submit(session, number - 1)
-    play_round(session.state, TaskSteps(session))
-    registering.result()
+    """Play a round as a flow run of its own, and meanwhile put the previous round's winner into the model registry.
 
+    Args:
+        session: The search; no parameter of the flow, as Prefect could show nothing of it.
+        number: Number of the round; round 0 trains the networks that the first round grows and trims.
+    """
 
-@flow(name="memnas-seed", flow_run_name="round-0", validate_parameters=False)
-def seed_round(session: Session) -> None:
-    """Train the networks that the first round grows and trims."""
-    play_round(session.state, TaskSteps(session))
+    @flow(
+        name="memnas-round",
+        flow_run_name="round-{number}",
+        task_runner=ThreadPoolTaskRunner(max_workers=WAITING_THREADS),  # type: ignore[arg-type]  # Prefect's own types
+        validate_parameters=False,
+    )
+    def play(number: int) -> None:
+        registering = [round_steps.register_winner.submit(session, number - 1)] if number > 0 else []
+        play_round(session.state, TaskSteps(session))
+        for future in registering:
+            future.result()
+
+    play(number)

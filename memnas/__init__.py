@@ -12,12 +12,13 @@ in worker processes of its own, which end with it. Heavy packages are imported w
 
 from memnas.choosing import settings
 from memnas.measuring import NetworkMemory, memory
-from memnas.planning import Plan, plan
+from memnas.planning import plan
 from memnas.progress import Progress
 from memnas.results import Network, SearchResult, load
 from memnas.searching import search
 from memnas.tables import trained_candidates
 from memnas_core.errors import MemnasError
+from memnas_core.planning.plan import Plan
 
 __all__ = [
     "MemnasError",

@@ -8,7 +8,6 @@ cd "$(dirname "$0")/.."
 . scripts/environment.sh
 # shellcheck source=scripts/services.sh
 . scripts/services.sh
-export MEMNAS_ROOT=$PWD
 
 state=store/deploy # pid files and logs
 bin=.venv/bin
@@ -75,13 +74,12 @@ quietly() {
 if ! "$bin/prefect" work-pool inspect "$pool" >/dev/null 2>&1; then
     quietly "$bin/prefect" work-pool create --type process "$pool"
 fi
-quietly "$bin/prefect" --no-prompt deploy --name local
+quietly env -u MEMNAS_ROOT "$bin/prefect" --no-prompt deploy --all
 
 if running worker; then
     echo "A worker is running already."
 else
-    # One search at a time, as a search uses every core.
-    launch worker "$bin/prefect" worker start --pool "$pool" --type process --limit 1
+    MEMNAS_ROOT=$PWD launch worker "$bin/prefect" worker start --pool "$pool" --type process
     await worker "$advice" grep -qs "started!" "$state/worker.log"
 fi
 

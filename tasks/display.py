@@ -4,6 +4,7 @@ It has a bar for the search, the round and each training, and a line for each ca
 On a terminal the bars move; a file or a pipe gets only the lines.
 """
 
+import logging
 import threading
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,11 @@ from memnas_core.files.printable import printable_lines
 from memnas_core.pictures.values import shown_bytes, shown_seconds
 from memnas_core.records.rounds import RoundSummary
 from memnas_core.records.trainings import TrainingProgress
+
+_log = logging.getLogger(__name__)
+"""Prefect takes its lines into the log of the run (PREFECT_LOGGING_EXTRA_LOGGERS)."""
+_log.setLevel(logging.INFO)
+_log.propagate = False  # the terminal has them already
 
 
 class _Terminal(Console):
@@ -61,7 +67,8 @@ class Display:
             self._progress.stop()
 
     def say(self, line: str) -> None:
-        """Print a line above the bars."""
+        """Print a line above the bars, and log it."""
+        _log.info("%s", line)
         self._console.print(printable_lines(line), markup=False, emoji=False)
 
     def begin_search(self, rounds: int, done: int) -> None:

@@ -51,11 +51,15 @@ def rank(session: Session, generation: Generation, number: int) -> Ranking:
     return steps.rank(session.state, generation, number)
 
 
-@task(cache_policy=NO_CACHE, retries=TRAINING_ATTEMPTS - 1, task_run_name="train-{ranked.candidate.arch_id}")
+@task(cache_policy=NO_CACHE, retries=TRAINING_ATTEMPTS - 1, task_run_name="rung-{rung}-{ranked.candidate.arch_id}")
 def train(
-    session: Session, ranked: RankedCandidate, images: int | None, before: TrainingRecord | None
+    session: Session,
+    ranked: RankedCandidate,
+    rung: int,  # noqa: ARG001 -- part of the run's name
+    images: int | None,
+    before: TrainingRecord | None,
 ) -> TrainingRecord:
-    """Train one rung of a candidate in a worker process, unless it was finished before."""
+    """Train one rung of a candidate, numbered from 1, in a worker process, unless it was finished before."""
     job = session.state.candidate_job(ranked.candidate, images, before)
     record = finished(job)
     if record is None or implausible(record):

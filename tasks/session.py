@@ -7,6 +7,7 @@ from memnas_core.results.folder import SearchFolder
 from memnas_core.search.state import SearchState
 from memnas_core.settings.schema import Settings
 from memnas_core.workers.pool import WorkerPool
+from tasks.artifacts import Artifacts
 from tasks.display import Display
 from tasks.tracking.tracker import Tracker
 from tasks.versioning.pushing import Pushing
@@ -55,12 +56,14 @@ class Session(RecordedSearch):
         tracker: Tracker,
         versions: Versions,
         display: Display,
+        artifacts: Artifacts,
     ) -> None:
         super().__init__(settings, folder, dataset, info, tracker)
         self.dataset = dataset
         self.workers = workers
         self.versions = versions
         self.display = display
+        self.artifacts = artifacts
         self.pushing: Pushing | None = None
 
     def keep_version(self, path: Path) -> None:

@@ -59,6 +59,7 @@ from memnas_core.space.operations import OPERATIONS
 from memnas_core.training.network import build_network
 from memnas_core.training.record import write_record
 from tasks import recording, round_steps
+from tasks.artifacts import Artifacts
 from tasks.display import Display
 from tasks.round_steps import RoundRows
 from tasks.session import Session
@@ -176,7 +177,8 @@ def begin_search(settings: Settings, name: str, seed: int) -> Session:
     tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
     display = Display(Console(file=io.StringIO()))
     nobody = None  # instead of workers: nothing is trained
-    session = Session(settings, folder, dataset, info, nobody, tracker, Versions.open(store), display)  # type: ignore[arg-type]
+    artifacts = Artifacts(name, settings.search.rounds)
+    session = Session(settings, folder, dataset, info, nobody, tracker, Versions.open(store), display, artifacts)  # type: ignore[arg-type]
     session.run = tracker.start_search(name, {}, {})
     session.model = f"{settings.tracking.experiment}-{name}"
     play(session, seed, Clock())

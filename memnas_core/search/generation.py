@@ -107,11 +107,11 @@ def first_generation(
     return Generation(candidates, figures, MoveCounts(0, 0, 0, 0, 0))
 
 
-def largest_first_network(settings: Settings, workload: Workload) -> Architecture:
-    """Return the network of round 0 with most weights, by which the time of a search is estimated."""
+def first_extremes(settings: Settings, workload: Workload) -> tuple[Architecture, Architecture]:
+    """Return the networks of round 0 with fewest and with most weights, by which the time of a search is told."""
     first = first_generation(settings.search, settings.network, workload, settings.objective)
-    every = zip(first.candidates, first.memory, strict=True)
-    return max(every, key=lambda pair: pair[1].param_bytes)[0].architecture
+    every = sorted(zip(first.candidates, first.memory, strict=True), key=lambda pair: pair[1].param_bytes)
+    return every[0][0].architecture, every[-1][0].architecture
 
 
 def seeds_of(

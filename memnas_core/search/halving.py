@@ -8,12 +8,11 @@ from the start, so that some can safely be stopped: those that would not win eve
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from memnas_core.records.trainings import TrainingRecord, joined
 from memnas_core.search.candidates import RankedCandidate
-from memnas_core.settings.schema import Settings, TrainingSettings
+from memnas_core.settings.schema import TrainingSettings
 
 
 def rung_images(rungs: Sequence[float], training: TrainingSettings, train_size: int) -> tuple[int | None, ...]:
@@ -28,73 +27,22 @@ def rung_images(rungs: Sequence[float], training: TrainingSettings, train_size: 
     return tuple(None if share == 1 else max(1, round(share * full)) for share in rungs)
 
 
-def planned_images(images: Sequence[int], candidates: int, keep: float) -> int:
-    """Return the training images of a round in which as many candidates go on as `keep` allows.
+def planned_trainings(images: Sequence[int], candidates: int, keep: float) -> Iterator[tuple[int, int]]:
+    """Yield the number of trainings of each rung, and the images of each, where as many go on as `keep` allows.
 
     Args:
         images: Training images of each rung.
         candidates: Number of candidates in the first rung.
         keep: Largest share of candidates that goes on to the next rung.
     """
-    total = 0
     for rung in images:
-        total += candidates * rung
+        yield candidates, rung
         candidates = math.ceil(keep * candidates)
-    return total
 
 
-GROWN = 1.5
-"""Time of an image, and beside training, in later rounds and at the end, relative to round 0: most networks become
-larger, a few smaller, and there are more candidates (searches on digits: 1.5 times the seconds beside training)."""
-
-
-class SearchImages(NamedTuple):
-    """The training images of a whole search.
-
-    Attributes:
-        first: Those of round 0, whose networks number one for each of `search.seed_cells`.
-        rounds: Those of all rounds after it.
-        end: Those of the final training.
-        steps: Number of rounds after round 0, and one for the end.
-    """
-
-    first: int
-    rounds: int
-    end: int
-    steps: int
-
-    def seconds(self, first_image_seconds: float, workers: int, first_beside_seconds: float) -> float:
-        """Return the time that rounds and end take.
-
-        Args:
-            first_image_seconds: Time for which a worker trains on an image in round 0, in seconds.
-            workers: Parallel trainings; the final one runs alone.
-            first_beside_seconds: Part of round 0 in which nothing trained, in seconds: candidates, files, records.
-        """
-        training = first_image_seconds * (self.rounds / workers + self.end)
-        return GROWN * (training + self.steps * first_beside_seconds)
-
-
-def search_images(settings: Settings, train_size: int, validation_size: int) -> SearchImages:
-    """Return how many training images a search takes if no limit ends it early.
-
-    Args:
-        settings: Settings of the search.
-        train_size: Training images of the data set.
-        validation_size: Its validation images, which the retraining may see too.
-    """
-    search, full = settings.search, settings.training.epochs * train_size
-
-    def images(shares: Sequence[float], candidates: int, keep: float) -> int:
-        rungs = rung_images(shares, settings.training, train_size)
-        return planned_images([full if rung is None else rung for rung in rungs], candidates, keep)
-
-    return SearchImages(
-        first=images(search.seed_rungs, search.first_networks, search.keep),
-        rounds=search.rounds * images(search.rungs, search.top_k, search.keep),
-        end=(settings.final.epochs or 0) * (train_size + settings.final.all_images * validation_size),
-        steps=search.rounds + 1,
-    )
+def planned_images(images: Sequence[int], candidates: int, keep: float) -> int:
+    """Return the training images of a round; its arguments are those of `planned_trainings`."""
+    return sum(trainings * rung for trainings, rung in planned_trainings(images, candidates, keep))
 
 
 def going_on(values: Sequence[float], best_possible: Sequence[float], keep: float) -> list[int]:

@@ -1,49 +1,82 @@
-"""Time that training takes for an image, measured on this machine in about a second."""
+"""Time that training takes on this machine, measured on a few batches."""
 
 import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
-import torch
-from torch.nn.functional import cross_entropy
-
+from memnas_core.data import Dataset, open_checked
+from memnas_core.data.augmentation import Augmentation
+from memnas_core.settings.schema import TrainingSettings
 from memnas_core.space.architecture import Architecture
-from memnas_core.space.graph import lower
-from memnas_core.space.layers import Shape
-from memnas_core.training.network import build_network
+from memnas_core.training.loop import choose_device, class_counts, train
+from memnas_core.training.network import Network, build_network
 
-_STEPS = 2
-_SECONDS = 1.0
+_STEPS = 8
+"""Training steps that are timed."""
 
 
-def seconds_an_image(architecture: Architecture, shape: Shape, classes: int, batch_size: int) -> float:
-    """Return the time of a training step for one image, in seconds, with one thread on the CPU.
+class TrainingTime(NamedTuple):
+    """Time that a worker needs for a network, in seconds.
 
-    Augmentation and evaluation are not included.
+    Attributes:
+        image: A training step, for each of its images.
+        evaluation: The evaluation of a validation image.
+        beginning: All else of a training: opening and checking the images, building the network, its statistics.
+    """
+
+    image: float
+    evaluation: float
+    beginning: float
+
+    def training(self, images: int, evaluated: int) -> float:
+        """Return the time of a training that sees so many images, and evaluates so many."""
+        return self.beginning + images * self.image + evaluated * self.evaluation
+
+
+def time_training(
+    dataset: Path | Dataset, architecture: Architecture, settings: TrainingSettings
+) -> TrainingTime | None:
+    """Train a network for a few steps as a search does, and return its times; None if it cannot be trained.
+
+    It should run in a worker, while the other workers do the same. Nothing is kept.
 
     Args:
-        architecture: Architecture to train.
-        shape: Shape of an image.
-        classes: Number of classes.
-        batch_size: Images per training step.
+        dataset: Folder of the prepared images, or the images themselves.
+        architecture: The network.
+        settings: Settings of a training.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    images = dataset if isinstance(dataset, Dataset) else open_checked(dataset)
+    size = min(settings.batch_size, len(images.train.labels))
     try:
-        network = build_network(lower(architecture, shape, classes), seed=0).to(memory_format=torch.channels_last)
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randn(batch_size, *shape, generator=generator).contiguous(memory_format=torch.channels_last)
-        labels = torch.zeros(batch_size, dtype=torch.int64)
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, fused=True)
+        _train(images, architecture, settings, size)  # imports and allocates
+        begun = time.perf_counter()
+        if isinstance(dataset, Path):
+            open_checked(dataset)
+        network, steps = _train(images, architecture, settings, _STEPS * size)
+        trained, device = time.perf_counter(), choose_device(settings.device)
+        class_counts(network, images.validation, Augmentation(images.info, settings, device), device)
+        validated = time.perf_counter()
+    except (MemoryError, RuntimeError):  # most allocators raise the latter; the search records it as a failed training
+        return None
+    step = median(after - before for before, after in pairwise(steps))
+    evaluation = (validated - trained) / len(images.validation.labels)
+    return TrainingTime(step / size, evaluation, max(0.0, trained - begun - _STEPS * step))
 
-        def step() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            cross_entropy(network(images), labels).backward()
-            optimizer.step()
 
-        step()  # the first one allocates
-        steps, begun = 0, time.perf_counter()
-        while steps < _STEPS or time.perf_counter() - begun < _SECONDS:
-            step()
-            steps += 1
-        return (time.perf_counter() - begun) / steps / batch_size
-    finally:
-        torch.set_num_threads(threads)
+def _train(
+    dataset: Dataset, architecture: Architecture, settings: TrainingSettings, images: int
+) -> tuple[Network, list[float]]:
+    """Return a new network, trained on some images, and when each step ended."""
+    network, steps = build_network(dataset.info.graph(architecture), seed=0), list[float]()
+    train(
+        network,
+        dataset,
+        settings,
+        seed=0,
+        on_progress=lambda _progress: steps.append(time.perf_counter()),
+        images=images,
+        measure=None,
+    )
+    return network, steps

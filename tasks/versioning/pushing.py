@@ -7,6 +7,7 @@ line of warning; what was not copied is tried again with the next version, at th
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,7 +35,8 @@ class Pushing:
         self._waiting: list[Path] = []  # used only by the thread
         self._arriving: queue.SimpleQueue[Path | None] = queue.SimpleQueue()  # None: the search has ended
         self._trouble = ""
-        self._thread = threading.Thread(target=self._work, name="pushing", daemon=True)
+        # In the caller's context, so that what it says is in the log of the same run.
+        self._thread = threading.Thread(target=copy_context().run, args=[self._work], name="pushing", daemon=True)
 
     def __enter__(self) -> Self:
         if self._versions.remote is not None:

@@ -157,6 +157,14 @@ def test_a_finished_search_says_so(finished_search: Running) -> None:
     assert "This search is finished" in again.text().splitlines()[-1]
 
 
+def test_a_plan_is_said_and_nothing_is_begun(place: Place, prefect_server: dict[str, str]) -> None:
+    running = place.start("--plan", environment=prefect_server)
+    running.finish()
+    assert running.text().splitlines()[-1].startswith("Rounds: 2, of 4 candidates each, which train on about ")
+    assert not place.result.exists()
+    assert running.left_over() == []
+
+
 def test_killed_workers_cost_nothing_but_time(
     finished_search: Running, place: Place, prefect_server: dict[str, str]
 ) -> None:

@@ -34,7 +34,9 @@ def said(search: SmallSearch) -> list[str]:
     """Return what a process says that goes on with the search after round 0."""
     nothing, out = None, io.StringIO()
     display = Display(Console(file=out, soft_wrap=True, highlight=False))
-    session = Session(search.settings, search.folder, Path("nowhere"), INFO, nothing, nothing, nothing, display)  # type: ignore[arg-type]
+    session = Session(
+        search.settings, search.folder, Path("nowhere"), INFO, nothing, nothing, nothing, display, nothing
+    )  # type: ignore[arg-type]
     for summary, rows in search.folder.rounds():
         session.state.accept(rows)
         session.state.close_round(summary)
