@@ -9,6 +9,7 @@ and one with other settings or older code is not mistaken for it. Its small file
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,36 +20,64 @@ from experiments.search_results import SEARCHES, Arm, SearchKey, SearchMetrics, 
 from experiments.stage import run_stage
 from flows.cli import ENVIRONMENT
 from memnas_core.pictures.values import shown_bytes, shown_percent, shown_seconds
+from memnas_core.results.folder import SearchFolder
+from memnas_core.settings.file import load_settings
+from memnas_core.settings.schema import Settings
 
 
-def search_name(key: SearchKey, plan: Plan) -> str:
-    """Return the name of a search in the store."""
-    deciding = f"{plan.load_settings(*key.overrides).result_digest()} {code_version('search')}"
-    return f"{key.folder_name}-{hashlib.sha256(deciding.encode()).hexdigest()[:12]}"
+def name_in_store(label: str, settings: Settings) -> str:
+    """Return the name of a search in the store.
+
+    Args:
+        label: What the search is called elsewhere.
+        settings: Its settings.
+    """
+    deciding = f"{settings.result_digest()} {code_version('search')}"
+    return f"{label}-{hashlib.sha256(deciding.encode()).hexdigest()[:12]}"
+
+
+def finished_search(label: str, params: Path, overrides: Sequence[str] = ()) -> SearchFolder:
+    """Run or continue a search unless it is finished, and return its folder in the store.
+
+    Args:
+        label: What the search is called elsewhere.
+        params: Settings file.
+        overrides: `section.key=value` strings that replace single settings.
+
+    Raises:
+        MemnasError: As for the flow.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # The import is here because Prefect reads the environment once, when it is imported.
+    from flows.interrupt import ending_on_signals
+    from flows.prefect_errors import explained
+    from flows.prefect_server import prefect_server
+    from flows.start import plan_search
+
+    name = name_in_store(label, load_settings(params, overrides))
+    planned = plan_search(params, overrides, name, resume=True)
+    if planned.is_finished:
+        click.echo(f"{label}: finished before, in {planned.folder.path}.")
+    else:
+        click.echo(f"{label}: searching in {planned.folder.path}. Starting Prefect and the workers ...")
+        stopped = "Stopped before the search began; nothing is lost."
+        with ending_on_signals(stopped), explained(), prefect_server(Path(planned.settings.store)):
+            from flows.changes import as_changes
+            from flows.search import memnas_search
+
+            memnas_search(str(params), name, True, as_changes(overrides))
+    return planned.folder
 
 
 def run_search(key: SearchKey, plan: Plan) -> SearchMetrics:
-    """Run or continue a search unless it is finished, then copy its small files.
+    """Run or continue a search of the sweep unless it is finished, then copy its small files.
 
     Raises:
         MemnasError: As for the flow and `copy_result`.
     """
-    # The import is here because Prefect reads the environment once, when it is imported.
-    from flows.interrupt import ending_on_signals
-    from flows.start import plan_search
-
-    params, name = Path(plan.settings), search_name(key, plan)
-    planned = plan_search(params, key.overrides, name, resume=True)
-    if planned.is_finished:
-        click.echo(f"{key.folder_name}: finished before, in {planned.folder.path}.")
-    else:
-        click.echo(f"{key.folder_name}: searching in {planned.folder.path}. Starting Prefect and the workers ...")
-        with ending_on_signals("Stopped before the search began; nothing is lost."):
-            from flows.changes import as_changes
-            from flows.search import memnas_search
-
-            memnas_search(str(params), name, True, as_changes(key.overrides))
-    return copy_result(key, planned.folder, SEARCHES / key.folder_name)
+    folder = finished_search(key.folder_name, Path(plan.settings), key.overrides)
+    return copy_result(key, folder, SEARCHES / key.folder_name)
 
 
 @click.command()
@@ -57,8 +86,6 @@ def run_search(key: SearchKey, plan: Plan) -> SearchMetrics:
 @click.option("--seed", type=click.IntRange(min=0), required=True, help="Decides all random choices.")
 def main(arm: str, accuracy_weight: float, seed: int) -> None:
     """Run or continue one search of `experiments.yaml`, and write results/searches/FOLDER."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     key = SearchKey(Arm(arm), accuracy_weight, seed)
     found = run_search(key, load_plan())
     click.echo(

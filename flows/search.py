@@ -24,7 +24,7 @@ from prefect.states import Cancelled
 
 from flows.changes import Changes, as_overrides
 from flows.interrupt import ending_on_signals
-from flows.record import log_lost_search, names, shown_settings
+from flows.record import log_lost_search, names, shown_settings, tags_of
 from flows.round import search_round, without_heartbeats
 from flows.start import plan_search
 from memnas_core.environment import machine, versions
@@ -46,7 +46,7 @@ from tasks.conclude import conclude
 from tasks.display import Display
 from tasks.other_code import say_what_is_redone
 from tasks.prepare import prepare
-from tasks.recording import publish_versions
+from tasks.recording import log_beginning, publish_versions
 from tasks.round_steps import load_finished_rounds, register_winner
 from tasks.session import Session
 from tasks.tracking.store import is_server
@@ -112,7 +112,8 @@ def memnas_search(
         workload = info.workload(settings.objective)
         check_budget(settings.network, settings.objective, workload, settings.search.widths)
         tracker = Tracker.connect(settings.tracking.uri, store, settings.tracking.experiment)
-        folder.begin(settings, Start(info, versions(), machine(), time.time(), images=plan.images))
+        begun_with = (*versions(), *repository.project.items())
+        folder.begin(settings, Start(info, begun_with, machine(), time.time(), images=plan.images))
         if next(folder.round_numbers(), None) is None:
             display.say(str(timed_plan(settings, info, dataset, workers)))
         artifacts = Artifacts(plan.name, settings.search.rounds)
@@ -121,8 +122,9 @@ def memnas_search(
         artifacts.link("mlflow", tracker.table_url(pages), f"All candidates in MLflow{' (memnas ui)' if pages else ''}")
         session = Session(settings, folder, dataset, info, workers, tracker, repository, display, artifacts)
         label, session.model = names(plan, folder.start())
-        facts = {"folder": str(folder.path), "model": session.model}
-        session.run = stack.enter_context(tracker.search(label, shown_settings(settings), facts))
+        labels = tags_of(plan, folder.start(), session.model, run_id)
+        session.run = stack.enter_context(tracker.search(label, shown_settings(settings), labels))
+        log_beginning(session)
         session.pushing = stack.enter_context(Pushing(repository, partial(publish_versions, session), display.say))
         session.pushing.push(dataset)
         last_words += [lambda: tracker.end(session.run, "KILLED"), workers.stop]

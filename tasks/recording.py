@@ -14,16 +14,19 @@ from memnas_core.prediction.image_network import ImageNetwork
 from memnas_core.records.candidates import CandidateRow
 from memnas_core.records.trainings import TrainingRecord
 from memnas_core.results.class_words import CLASSES_FILE, class_figures, measure_words
-from memnas_core.results.folder import Chosen
+from memnas_core.results.folder import FRONT_FILE, Chosen
 from memnas_core.results.network_files import network_files
+from memnas_core.results.report import guessing_of
 from memnas_core.search.candidates import RankedCandidate
 from memnas_core.search.choice import chosen_row
+from memnas_core.settings.file import dump_settings
 from memnas_core.space.architecture import Architecture
 from memnas_core.space.architecture_json import from_json
 from memnas_core.training.record import trained_weights
 from memnas_core.training.worker import load_network
 from tasks.session import RecordedSearch, Session
 from tasks.tracking.candidate_log import CandidateLog
+from tasks.tracking.store import without_secrets
 from tasks.versioning.remote import CONFIG, name_remote
 
 
@@ -76,6 +79,12 @@ def log_candidate(session: RecordedSearch, ranked: RankedCandidate, record: Trai
         session.candidate_runs[candidate.arch_id] = session.tracker.log_candidate(round_run, log)
 
 
+def log_beginning(session: RecordedSearch) -> None:
+    """Log what a search begins with to MLflow: its images and its settings, as all readers may see them."""
+    session.tracker.log_dataset(session.run, session.info)
+    session.tracker.log_text(session.run, "settings.yaml", dump_settings(without_secrets(session.settings)))
+
+
 def log_round(session: RecordedSearch, number: int, rows: Sequence[CandidateRow]) -> None:
     """Log the scores and ranks after re-ranking, and the winner's figures, to MLflow."""
     tracker = session.tracker
@@ -89,23 +98,33 @@ def log_round(session: RecordedSearch, number: int, rows: Sequence[CandidateRow]
 
 
 def log_winner(session: RecordedSearch, number: int) -> None:
-    """Register the network of a round's winner, once, and end the round's run in MLflow."""
+    """Keep the network of a round's winner, once, log the best network so far, and end the round's run in MLflow."""
     tracker = session.tracker
     round_run = tracker.start_round(session.run, number)
     for row in session.state.rows:
         if row.round == number and row.is_winner and row.training_key:
             training = session.folder.trainings / row.training_key
             candidate_run = tracker.candidate_run(round_run, row.arch_id)
-            version = _register(session, round_run, candidate_run, row, training)
-            if chosen_row(session.state.rows, session.settings, session.state.guessing).arch_id == row.arch_id:
-                tracker.set_best(session.model, version)
+            _log_model(session, candidate_run, row, training)
+            tracker.mark_winner(round_run, candidate_run, row.arch_id)
+    _log_best(session, number)
     tracker.end(round_run, "FINISHED")
 
 
+def _log_best(session: RecordedSearch, number: int) -> None:
+    """Log the figures of the network that would be chosen after a round; those of all rounds are a curve."""
+    settings = session.settings
+    rows = [row for row in session.state.rows if row.round <= number]  # the next round may have ended meanwhile
+    best = chosen_row(rows, settings, guessing_of(session.folder, rows, settings))
+    size = best.memory.param_bytes + best.memory.activation_bytes(settings.objective.activation_convention)
+    figures = {"best_accuracy": best.measured_accuracy or 0.0, "best_bytes": size}
+    session.tracker.log_figures(session.run, figures, step=number)
+
+
 def log_chosen(session: RecordedSearch, row: CandidateRow, chosen: Chosen, training: Path) -> None:
-    """Register the chosen network as the best, and log its test accuracy and its results by class."""
-    version = _register(session, session.run, session.run, row, training)
-    session.tracker.set_best(session.model, version)
+    """Register the chosen network, and log its test accuracy, its results by class, the front and the report."""
+    model = _log_model(session, session.run, row, training)
+    session.tracker.register(session.run, model, session.model)
     session.tracker.log_figures(
         session.run,
         {
@@ -117,7 +136,10 @@ def log_chosen(session: RecordedSearch, row: CandidateRow, chosen: Chosen, train
             "images_seen": session.state.images_seen,
         },
     )
-    session.tracker.log_file(session.run, session.folder.chosen / CLASSES_FILE, "")
+    folder = session.folder
+    for path in (folder.chosen / CLASSES_FILE, folder.path / FRONT_FILE, folder.report):
+        if path.is_file():  # people may remove what no search needs
+            session.tracker.log_file(session.run, path)
 
 
 def publish_versions(session: Session, paths: Sequence[Path]) -> None:
@@ -135,16 +157,16 @@ def publish_versions(session: Session, paths: Sequence[Path]) -> None:
         session.tracker.log_file(session.run, path, str("store" / place))
 
 
-def _register(session: RecordedSearch, round_run: str, candidate_run: str, row: CandidateRow, training: Path) -> str:
+def _log_model(session: RecordedSearch, run: str, row: CandidateRow, training: Path) -> str:
+    """Keep a trained network as the model of a run, and return the model's id."""
     architecture = from_json(row.architecture)
     weights = trained_weights(training)
     network = ImageNetwork(load_network(architecture, weights, session.info), session.info)
     channels, height, width = session.info.shape
     example = np.zeros((2, height, width, channels), dtype=np.uint8)
     with _files(session, architecture) as folder:
-        return session.tracker.log_winner(
-            round_run,
-            candidate_run,
+        return session.tracker.log_model(
+            run,
             network,
             example,
             json.dumps({"classes": session.info.classes, "input": input_facts(session.info)}, indent=2),

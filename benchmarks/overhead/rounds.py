@@ -79,9 +79,9 @@ _WHERE: tuple[tuple[Part, type | ModuleType, tuple[str, ...]], ...] = (
     (
         Part.MLFLOW,
         Tracker,
-        ("start_round", "log_candidate", "candidate_run", "update_scores", "log_figures", "set_best", "end"),
+        ("start_round", "log_candidate", "candidate_run", "update_scores", "log_figures", "mark_winner", "end"),
     ),
-    (Part.WINNER, Tracker, ("log_winner",)),
+    (Part.WINNER, Tracker, ("log_model",)),
     (Part.TABLES, SearchFolder, ("write_round", "write_tables")),
     (Part.DVC, Versions, ("add",)),
 )

@@ -27,7 +27,7 @@ def hand_over(
     epochs: int | None,
     counts: ClassCounts,
 ) -> Chosen:
-    """Write the front and the chosen network, and return the network's figures.
+    """Write the front, the chosen network and the report, and return the network's figures.
 
     Args:
         folder: Folder of the search.
@@ -40,6 +40,7 @@ def hand_over(
         counts: Results of the weights on the test images.
 
     Raises:
+        RecordError: A round is damaged.
         StorageError: The disk is full or the folder not writable.
     """
     objective, classes = state.settings.objective, state.info.classes
@@ -51,11 +52,12 @@ def hand_over(
     texts = network_files(from_json(row.architecture), state.workload, objective)
     texts[CLASSES_FILE] = class_table(class_lines(classes, record.validation_counts, counts))
     folder.write_chosen(chosen, training, texts)
+    write_report(folder)
     return chosen
 
 
 def finish(folder: SearchFolder, state: SearchState, row: CandidateRow, chosen: Chosen) -> None:
-    """Write the report and the figures, with which the search is finished.
+    """Write the figures, with which the search is finished.
 
     Args:
         folder: Folder of the search.
@@ -68,7 +70,6 @@ def finish(folder: SearchFolder, state: SearchState, row: CandidateRow, chosen: 
         StorageError: The disk is full or the folder not writable.
     """
     assert chosen.test_counts is not None, "measured a moment ago"
-    write_report(folder)
     check_rounds(folder)
     folder.write_metrics(
         {

@@ -41,7 +41,8 @@ from memnas_core.training.record import RECORD_FILE, WEIGHTS_FILE, trained_weigh
 TABLE_FILE = "candidates.parquet"
 SUMMARY_FILE = "round.json"
 REMEDY = "go on with --resume, which makes the round again from its trainings"
-TABLES = ("rounds.csv", "candidates.csv", "front.csv")
+FRONT_FILE = "front.csv"
+TABLES = ("rounds.csv", "candidates.csv", FRONT_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +337,7 @@ class SearchFolder:
 
     def write_front(self, front: Sequence[CandidateRow]) -> None:
         """Write `front.csv`, the Pareto front over all trained candidates."""
-        write_text(self.path / "front.csv", _csv(front))
+        write_text(self.path / FRONT_FILE, _csv(front))
 
     def write_chosen(self, chosen: Chosen, training: Path, texts: Mapping[str, str]) -> None:
         """Put the chosen network in its place.

@@ -1,5 +1,6 @@
 """From a search's folder to its report.html."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def _report_data(folder: SearchFolder) -> ReportData:
         raise RecordError(f"{folder.path}: expected at least one finished round, found none; go on with --resume")
     rows = [row for _, round_rows in finished_rounds for row in round_rows]
     front = front_of(rows, settings.objective)
-    chosen, finished = _chosen(folder, rows, chosen_row(rows, settings, _guessing(folder, rows, settings)))
+    chosen, finished = _chosen(folder, rows, chosen_row(rows, settings, guessing_of(folder, rows, settings)))
     workload = start.dataset.workload(settings.objective)
     graph = lower(chosen.architecture, workload.input_shape, workload.classes)
     return ReportData(
@@ -66,8 +67,17 @@ def _report_data(folder: SearchFolder) -> ReportData:
     )
 
 
-def _guessing(folder: SearchFolder, rows: list[CandidateRow], settings: Settings) -> Guessing:
-    """Return what guessing reaches on the validation images, of which the records of trainings tell."""
+def guessing_of(folder: SearchFolder, rows: Sequence[CandidateRow], settings: Settings) -> Guessing:
+    """Return what guessing reaches on the validation images, of which the records of trainings tell.
+
+    Args:
+        folder: The search.
+        rows: Its candidates so far.
+        settings: Its settings.
+
+    Raises:
+        RecordError: The record of the first training is missing or damaged.
+    """
     key = next((row.training_key for row in rows if row.training_key), None)
     counts = read_record(folder.trainings / key).validation_counts if key is not None else None
     if counts is None:

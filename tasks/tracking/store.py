@@ -10,11 +10,13 @@ import sysconfig
 import urllib.error
 import urllib.request
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from memnas_core.errors import InputError, MemnasError, StorageError, TrackingError
 from memnas_core.files.writing import storage_errors
+from memnas_core.settings.schema import Settings
 from tasks.service import Service
 
 ANSWER_SECONDS = 5.0
@@ -45,6 +47,14 @@ def without_password(uri: str) -> str:
     """Return a URI without its password, so that it may be shown."""
     password = urlsplit(uri).password
     return uri.replace(f":{password}@", ":***@") if password else uri
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """Return settings as all readers of MLflow may see them, without the tracking password."""
+    tracking = settings.tracking
+    if tracking.uri is None:
+        return settings
+    return replace(settings, tracking=replace(tracking, uri=without_password(tracking.uri)))
 
 
 def check_reachable(uri: str) -> None:

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Self
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+from memnas_core.data import DatasetInfo
 from memnas_core.errors import MemnasError, TrackingError
 from memnas_core.records.trainings import Status
 from tasks.tracking.candidate_log import CandidateLog
+from tasks.tracking.dataset import dataset_input
 from tasks.tracking.errors import mlflow_errors
 from tasks.tracking.location import ARTIFACTS, DATABASE, check_location, follow, identity, is_own, own_uri
 from tasks.tracking.models import Models
@@ -55,9 +60,9 @@ class Tracker:
     Every method raises a `TrackingError` when MLflow refuses, and a `StorageError` when the disk is full.
     """
 
-    # A lock of its own, as registering a network takes a second, and no candidate should wait for it; one for all
+    # A lock of its own, as keeping a network takes a second, and no candidate should wait for it; one for all
     # trackers, as MLflow takes the store from the process then.
-    _registering = threading.Lock()
+    _logging_model = threading.Lock()
 
     def __init__(self, client: MlflowClient, uri: str, experiment_id: str) -> None:
         self.uri = uri
@@ -111,16 +116,31 @@ class Tracker:
     def search(self, name: str, settings: Mapping[str, str], tags: Mapping[str, str]) -> Iterator[str]:
         """Yield the run of a search and end it with the block, as failed after an error, as killed after an interrupt.
 
+        With `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=true` MLflow adds what the machine does meanwhile.
         Arguments and result are those of `start_search`.
         """
         run_id = self.start_search(name, settings, tags)
         try:
-            yield run_id
+            with self._system_metrics(run_id):
+                yield run_id
         except BaseException as error:
             with suppress(MemnasError):  # the error that ended the search matters more
                 self.end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         self.end(run_id, "FINISHED")
+
+    @contextmanager
+    def _system_metrics(self, run_id: str) -> Iterator[None]:
+        """Let MLflow log processors, memory and GPUs during the block, where MLflow is told to."""
+        if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+            yield
+            return
+        monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=self.uri)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
     def start_search(self, name: str, settings: Mapping[str, str], tags: Mapping[str, str]) -> str:
         """Start or resume the run of a search.
@@ -128,7 +148,7 @@ class Tracker:
         Args:
             name: Identifies the search in the experiment.
             settings: Value of every setting by `section.key`. A resumed search keeps its first ones.
-            tags: Further labels.
+            tags: Further labels. A description that the run has is kept, as people may have changed it.
 
         Returns:
             The run's id.
@@ -137,7 +157,9 @@ class Tracker:
             run = self._runs.find("search", name) or self._runs.create("search", name, name)
             run_id = str(run.info.run_id)
             missing = [Param(key, value) for key, value in settings.items() if key not in run.data.params]
-            self._client.log_batch(run_id, params=missing, tags=[RunTag(*label) for label in tags.items()])
+            kept = {MLFLOW_RUN_NOTE} & run.data.tags.keys()
+            labels = [RunTag(key, value) for key, value in tags.items() if key not in kept]
+            self._client.log_batch(run_id, params=missing, tags=labels)
             self._runs.reopen(run_id)
         return run_id
 
@@ -223,38 +245,56 @@ class Tracker:
         """Add the results of re-ranking to a candidate: Eq. 4 and its place from 1."""
         self.log_figures(candidate_run, {"score": score, "rank": rank})
 
-    def log_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
-        """Add figures to a run of any kind, replacing figures of the same name."""
+    def log_figures(self, run_id: str, figures: Mapping[str, float], step: int = 0) -> None:
+        """Add figures to a run of any kind, replacing figures of the same name; those of several steps are a curve."""
         now = now_ms()
         with self._errors("record figures"):
-            self._client.log_batch(run_id, [Metric(key, value, now, 0) for key, value in figures.items()])
+            self._client.log_batch(run_id, [Metric(key, value, now, step) for key, value in figures.items()])
 
-    def log_winner(
+    def log_dataset(self, run_id: str, info: DatasetInfo) -> None:
+        """Add the images to a run as its input, once."""
+        with self._errors(f"record the data set {info.name}"):
+            self._client.log_inputs(run_id, [dataset_input(info)])
+
+    def log_model(
         self,
-        round_run: str,
-        candidate_run: str,
+        run_id: str,
         module: "nn.Module",
         example: "np.ndarray",
         facts: str,
-        model_name: str,
+        name: str,
         files: Sequence[Path],
     ) -> str:
-        """Register the trained network of a round's winner, once.
+        """Keep a trained network as the model of a run, once.
 
-        Arguments and result are those of `Models.register`.
+        Arguments and result are those of `Models.log`.
         """
-        with self._registering, self._errors(f"register a version of {model_name}"):
-            return self._models.register(round_run, candidate_run, module, example, facts, model_name, files)
+        with self._logging_model, self._errors(f"keep a network as {name}"):
+            return self._models.log(run_id, module, example, facts, name, files)
 
-    def set_best(self, model_name: str, model_version: str) -> None:
-        """Give a version the alias `best`, which `models:/NAME@best` loads."""
-        with self._errors(f"call version {model_version} of {model_name} the best"):
-            self._models.set_best(model_name, model_version)
+    def mark_winner(self, round_run: str, candidate_run: str, arch_id: str) -> None:
+        """Say on the runs of a round and of its winner which candidate has won."""
+        with self._errors(f"call {arch_id} the winner"):
+            self._client.set_tag(round_run, "winner", arch_id)
+            self._client.set_tag(candidate_run, "is_winner", "true")
 
-    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+    def register(self, run_id: str, model_id: str, name: str) -> None:
+        """Make the model of a run a version of a registered model, once.
+
+        Arguments are those of `Models.register`.
+        """
+        with self._logging_model, self._errors(f"register a version of {name}"):
+            self._models.register(run_id, model_id, name)
+
+    def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
         """Keep a file with a run, in a folder among the run's files."""
         with self._errors(f"keep {path.name}"):
             self._client.log_artifact(run_id, str(path), folder)
+
+    def log_text(self, run_id: str, name: str, text: str) -> None:
+        """Keep a text with a run, under a name among the run's files."""
+        with self._errors(f"keep {name}"):
+            self._client.log_text(run_id, text, name)
 
     def end(self, run_id: str, outcome: Outcome) -> None:
         """End a run; unless it finished, all other open runs are ended as killed."""

@@ -9,6 +9,9 @@ read-only. To change such a file, put a new one in its place, as `memnas_core.fi
 change the version too. DVC trusts the name of a read-only file in its cache, and so would overwrite a repaired file
 with a damaged one from the cache. Therefore everything that is added is compared with the cache's file of that name.
 
+A pointer (`PATH.dvc`) names the git commit of the project in which its version was made, where there is one:
+`grep -r COMMIT --include='*.dvc' STORE` finds the versions of a commit.
+
 A store may have a remote, which receives copies of its versions.
 """
 
@@ -36,6 +39,7 @@ from rich.console import Console
 from memnas_core.errors import VersioningError
 from memnas_core.files.outputs import refuse_unplain
 from memnas_core.files.writing import storage_errors, write_text
+from tasks.versioning.project import project_of
 from tasks.versioning.remote import CONFIG, READ_SECONDS, REMOTE, name_remote, name_site_cache, remote_config
 
 # DVC must not draw on the terminal, which the search uses: neither bars, which depend on the level of the loggers, nor
@@ -62,11 +66,18 @@ Result = TypeVar("Result")
 
 
 class Versions:
-    """The DVC repository of a store."""
+    """The DVC repository of a store.
+
+    Attributes:
+        root: The store.
+        remote: URL of the remote that `push` copies to; None for none.
+        project: The git commit of this process's working directory, by its name in pointers; empty for none.
+    """
 
     def __init__(self, root: Path, remote: str | None, lock_seconds: float) -> None:
         self.root = root
         self.remote = remote
+        self.project = project_of(Path.cwd())
         self._lock_seconds = lock_seconds
 
     @classmethod
@@ -115,7 +126,17 @@ class Versions:
             raise VersioningError(f"{path}: expected a folder or file to version, found nothing")
         with self._translated(f"add {path}"):
             self._remove_damaged(target)
-            return self._run(lambda repository: str(repository.add(str(target))[0].outs[0].hash_info.value))
+            return self._run(lambda repository: self._add(repository, target))
+
+    def _add(self, repository: Repo, target: Path) -> str:
+        pointer = f"{target}.dvc"
+        known = repository.stage.load_one(pointer).outs[0].hash_info if Path(pointer).exists() else None
+        (stage,) = repository.add(str(target))
+        if self.project and (known != stage.outs[0].hash_info or not stage.meta):
+            stage.meta = self.project
+            with repository.lock:
+                stage.dump()
+        return str(stage.outs[0].hash_info.value)
 
     def _remove_damaged(self, target: Path) -> None:
         """Remove from the cache every file that has the name of one of these files but other content."""

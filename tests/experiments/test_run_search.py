@@ -12,7 +12,7 @@ import pytest
 
 from experiments import run_search
 from experiments.plan import Plan, load_plan
-from experiments.run_search import search_name
+from experiments.run_search import name_in_store
 from experiments.search_results import Arm, SearchKey, read_search
 from flows.cli import ENVIRONMENT
 from memnas_core.errors import SettingsError
@@ -24,6 +24,10 @@ ROOT = Path(__file__).parents[2]
 def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.chdir(ROOT)
     return load_plan()
+
+
+def search_name(key: SearchKey, plan: Plan) -> str:
+    return name_in_store(key.folder_name, plan.load_settings(*key.overrides))
 
 
 def test_the_name_holds_what_decides_the_result(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.flows.test_search_end_to_end import candidates
 pytestmark = pytest.mark.timeout(1200)
 
 # What may differ: ids, times, and where the store is.
-_VARYING = ("mlflow.parentRunId", "mlflow.user", "mlflow.source.name", "model", "folder", "mlflow.loggedModels")
+_VARYING = ("mlflow.parentRunId", "mlflow.user", "folder", "mlflow.loggedModels", "prefect.flow_run_id")
 
 
 def record(store: Path) -> dict[tuple[str, ...], object]:
@@ -32,6 +32,7 @@ def record(store: Path) -> dict[tuple[str, ...], object]:
         params = {key: value for key, value in run.data.params.items() if key != "store"}
         kept = {key: value for key, value in tags.items() if key not in _VARYING}
         files = sorted(file.path for file in client.list_artifacts(run.info.run_id))
+        files += [item.dataset.digest for item in run.inputs.dataset_inputs]
         names = tuple(tags.get(name, "") for name in ("kind", "search", "round", "arch_id"))
         assert (*names, str(params.get("move"))) not in found
         found[(*names, str(params.get("move")))] = (run.info.status, curves, params, kept, files)

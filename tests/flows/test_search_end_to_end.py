@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pyarrow.parquet as pq
@@ -130,12 +131,35 @@ def test_mlflow_holds_search_rounds_and_candidates(finished_search: Running) -> 
         assert epochs in ((7, 14) if row["round"] == 0 else (3, 6))  # parts of epochs count
         names = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"architecture.json", "architecture.svg", "lifetimes.svg"} <= names
-    # A version for each round's winner and one for the network that is handed over.
-    search = next(run for run in runs if run.data.tags["kind"] == "search")
-    model = search.data.tags["model"]
-    assert model.startswith("memnas-digits-")
-    assert len(client.search_model_versions(f"name='{model}'")) == 4
-    assert int(client.get_model_version_by_alias(model, "best").version) == 4
+
+
+def test_the_run_of_a_search_is_as_mlflows_users_expect(finished_search: Running) -> None:
+    place = finished_search.place
+    client = MlflowClient(f"sqlite:///{place.store}/mlflow.db")
+    experiment = client.get_experiment_by_name("memnas")
+    (search,) = client.search_runs([experiment.experiment_id], "tags.kind = 'search'")
+    run, tags = search.info.run_id, search.data.tags
+    (version,) = client.search_model_versions(f"name='{tags['model']}'")
+    assert (tags["model"], version.run_id) == ("memnas-digits", run)
+    assert tags["mlflow.note.content"].startswith("Search for an image classifier: 1,797 handwritten 8x8 digits")
+    assert UUID(tags["prefect.flow_run_id"])
+    (data,) = search.inputs.dataset_inputs
+    start = json.loads((place.result / "start.json").read_text())
+    assert start["dataset"]["digest"].startswith(data.dataset.digest)
+
+    kept = {file.path: file.file_size for file in client.list_artifacts(run)}
+    assert kept.keys() >= {"settings.yaml", "front.csv", "report.html", "classes.csv"}
+    for name in ("front.csv", "report.html"):
+        assert kept[name] == (place.result / name).stat().st_size
+    rows = [row for row in candidates(place) if row["status"] == "trained"]
+    for name in ("best_accuracy", "best_bytes"):
+        curve = client.get_metric_history(run, name)
+        assert [point.step for point in curve] == [0, 1, 2]
+        for point in curve:
+            of_rounds = [row for row in rows if row["round"] <= point.step]
+            assert point.value in [
+                total(row) if name == "best_bytes" else row["measured_accuracy"] for row in of_rounds
+            ]
 
 
 def test_dvc_brings_back_a_round_that_was_deleted(finished_search: Running, tmp_path: Path) -> None:

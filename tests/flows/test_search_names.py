@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 
-from flows.record import names, shown_settings
+from flows.record import names, shown_settings, tags
 from flows.start import Plan
 from memnas_core.results.beginning import find_search
 from tests.core.small_search import START, small_settings
@@ -22,14 +22,14 @@ def named(store: Path, name: str, experiment: str = "memnas") -> Plan:
 def test_names_say_what_and_when(tmp_path: Path) -> None:
     label, model = names(named(tmp_path, "digits"), START)
     assert label == f"digits 2023-11-14 22:13:20 {START.id}"
-    assert model == f"memnas-digits-{START.id}"
+    assert model == "memnas-digits"
 
 
 def test_two_people_in_the_same_second(tmp_path: Path) -> None:
     plan = named(tmp_path, "digits")
     ours, theirs = names(plan, START), names(plan, replace(START, started=START.started + 0.01))
     assert ours[0] != theirs[0]
-    assert ours[1] != theirs[1]
+    assert ours[1] == theirs[1], "each gets a version of one model"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,18 @@ def test_mlflow_takes_every_name(name: str, experiment: str, tmp_path: Path) -> 
     _validate_model_name(model)
     _validate_logged_model_name(model)  # a stricter one
     assert len(model) <= 256
-    assert model.endswith(START.id)
+
+
+def test_tags_lead_to_the_commit_and_to_the_run_in_prefect(tmp_path: Path) -> None:
+    plan = named(tmp_path, "digits")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    for noted, changed in ((commit, "false"), (f"{commit}-dirty", "true")):
+        found = tags(plan, replace(START, versions=(*START.versions, ("commit", noted))), "memnas-digits", "a flow run")
+        assert found["mlflow.source.git.commit"] == commit
+        assert found["mlflow.source.git.dirty"] == changed
+        assert found["prefect.flow_run_id"] == "a flow run"
+    without = tags(plan, START, "memnas-digits")
+    assert not [name for name in without if "git" in name or "prefect" in name]
 
 
 def test_settings_are_shown_without_a_password(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def recorded(store: Path, pictures: Path, search: str) -> str:
     round_run = tracker.start_round(tracker.start_search(search, SETTINGS, {}), 1)
     run = tracker.log_candidate(round_run, replace(candidate(), artifacts=pictures))
     torch.manual_seed(0)
-    tracker.log_winner(round_run, run, torch.nn.Flatten(), IMAGES, FACTS, f"model-{search}", [])
+    model = tracker.log_model(run, torch.nn.Flatten(), IMAGES, FACTS, f"model-{search}", [])
+    tracker.register(run, model, f"model-{search}")
     return run
 
 

@@ -50,8 +50,7 @@ def registered(tracker: Tracker, tmp_path_factory: pytest.TempPathFactory) -> Re
     search = tracker.start_search("served", SETTINGS, {})
     round_run = tracker.start_round(search, 1)
     run = tracker.log_candidate(round_run, candidate())
-    version = tracker.log_winner(
-        round_run,
+    model = tracker.log_model(
         run,
         ImageNetwork(network, dataset.info),
         np.zeros((2, 8, 8, 1), np.uint8),
@@ -59,10 +58,11 @@ def registered(tracker: Tracker, tmp_path_factory: pytest.TempPathFactory) -> Re
         "served",
         [],
     )
+    tracker.register(run, model, "served")
     folder = tmp_path_factory.mktemp("model")
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(tracker.uri)
-    mlflow.artifacts.download_artifacts(f"models:/served/{version}", dst_path=str(folder))
+    mlflow.artifacts.download_artifacts("models:/served/latest", dst_path=str(folder))
     mlflow.set_tracking_uri(before)
     return Registered(network, dataset, folder)
 

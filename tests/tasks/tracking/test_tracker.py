@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sqlite3
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -13,11 +14,13 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from mlflow.data.schema import TensorDatasetSchema
 from mlflow.tracking import MlflowClient
 
 from memnas_core.prediction.image_network import ImageNetwork
 from memnas_core.records.trainings import EpochFigures, Status
 from tasks.tracking.tracker import Tracker
+from tests.core.processes import wait_until
 from tests.core.small_search import INFO
 from tests.tasks.tracking.tracked import SETTINGS, candidate, children, history, rows
 
@@ -203,7 +206,7 @@ def state_of_process() -> tuple[str, str, dict[str, str]]:
     return mlflow.get_tracking_uri(), mlflow.get_registry_uri(), named
 
 
-def test_winner_is_registered_once(
+def test_network_is_kept_and_registered_once(
     store: Path, tracker: Tracker, search_run: str, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # somebody else's
@@ -219,20 +222,77 @@ def test_winner_is_registered_once(
     facts = json.dumps({"classes": ["a", "b"]})
     of_process = state_of_process()
 
-    version = tracker.log_winner(round_run, run, network, example, facts, "memnas", [picture])
-    tracker.set_best("memnas", version)
+    model = tracker.log_model(run, network, example, facts, "memnas", [picture])
+    tracker.register(run, model, "memnas")
+    tracker.mark_winner(round_run, run, "c0ffee")
 
     assert state_of_process() == of_process
     assert network.training, "the caller's network is left as it is"
-    assert tracker.log_winner(round_run, run, network, example, facts, "memnas", [picture]) == version
+    assert tracker.log_model(run, network, example, facts, "memnas", [picture]) == model
+    tracker.register(run, model, "memnas")
     mlflow.set_tracking_uri(tracker.uri)
-    loaded = mlflow.pytorch.load_model("models:/memnas@best")
+    loaded = mlflow.pytorch.load_model("models:/memnas/latest")
     images = torch.randint(0, 256, (5, 6, 6, 1), dtype=torch.uint8)
     torch.testing.assert_close(loaded(images), network.eval()(images))
-    found = MlflowClient(tracker.uri).get_model_version_by_alias("memnas", "best")
-    assert (found.run_id, str(found.version)) == (run, version)
+    (found,) = MlflowClient(tracker.uri).search_model_versions("name='memnas'")
+    assert (found.run_id, found.source, int(found.version)) == (run, f"models:/{model}", 1)
     assert len(list(store.rglob("extra_files/architecture.svg"))) == 1
     assert tags(store, round_run)["winner"] == "c0ffee"
 
-    second = tracker.log_winner(search_run, search_run, network, example, facts, "memnas", [picture])
-    assert int(second) == int(version) + 1
+    assert tags(store, run)["is_winner"] == "true"
+
+    second = tracker.log_model(search_run, network, example, facts, "memnas", [picture])
+    tracker.register(search_run, second, "memnas")  # a search of the same name
+    versions = MlflowClient(tracker.uri).search_model_versions("name='memnas'")
+    assert {int(version.version): version.run_id for version in versions} == {1: run, 2: search_run}
+
+
+def test_images_are_an_input_of_the_run(tracker: Tracker, search_run: str) -> None:
+    info = replace(INFO, name="photos", classes=("cat", "dog"), shape=(1, 16, 16), digest="0123456789abcdef" * 4)
+    for _ in range(2):  # a search that goes on
+        tracker.log_dataset(search_run, info)
+
+    (found,) = MlflowClient(tracker.uri).get_run(search_run).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("photos", "0123456789ab")
+    assert {tag.key: tag.value for tag in found.tags} == {"mlflow.data.context": "training"}
+    profile = json.loads(found.dataset.profile)
+    sizes = (info.train_size, info.validation_size, info.test_size)
+    assert tuple(profile["images"].values()) == sizes
+    assert (profile["num_rows"], profile["classes"]) == (sum(sizes), ["cat", "dog"])
+    assert json.loads(found.dataset.source) == {"tags": {"mlflow.source.name": info.source}}
+    schema = TensorDatasetSchema.from_dict(json.loads(found.dataset.schema))
+    assert schema.features.inputs[0].shape == (-1, 1, 16, 16)
+
+
+def test_a_description_that_somebody_changed_stays(tracker: Tracker, search_run: str) -> None:
+    name = str(MlflowClient(tracker.uri).get_run(search_run).data.tags["search"])
+    client, note = MlflowClient(tracker.uri), "mlflow.note.content"
+    tracker.start_search(name, SETTINGS, {note: "ours", "folder": "here"})
+    assert client.get_run(search_run).data.tags[note] == "ours"
+    client.set_tag(search_run, note, "theirs")
+    tracker.start_search(name, SETTINGS, {note: "ours", "folder": "there"})
+    found = client.get_run(search_run).data.tags
+    assert (found[note], found["folder"]) == ("theirs", "there")
+
+
+def test_figures_of_several_steps_are_a_curve(tracker: Tracker, search_run: str) -> None:
+    for step, accuracy in enumerate((0.5, 0.75, 0.75)):
+        tracker.log_figures(search_run, {"best_accuracy": accuracy}, step=step)
+    curve = MlflowClient(tracker.uri).get_metric_history(search_run, "best_accuracy")
+    assert [(point.step, point.value) for point in curve] == [(0, 0.5), (1, 0.75), (2, 0.75)]
+
+
+def system_metrics(store: Path, run_id: str) -> list[object]:
+    query = "select distinct key from metrics where run_uuid = ? and key like 'system/%'"
+    return [key for (key,) in rows(store, query, run_id)]
+
+
+def test_system_metrics_where_mlflow_is_told_to(store: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracker.search("without system metrics", {}, {}) as run:
+        assert [thread.name for thread in threading.enumerate() if "SystemMetrics" in thread.name] == []
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with tracker.search("system metrics", {}, {}) as other:
+        wait_until(lambda: "system/cpu_utilization_percentage" in system_metrics(store, other))
+    assert system_metrics(store, run) == []
+    assert [thread.name for thread in threading.enumerate() if "SystemMetrics" in thread.name] == []
