@@ -28,6 +28,9 @@ FINAL_EPOCHS = (10, 150)
 SEARCH_SHARE = 40
 """The final training is so many times as long as one of the search."""
 
+MOST_BYTES = 480_000
+"""Proposed budget, up to the largest of `SIDES`; of larger images, the first tensors alone may need more."""
+
 MANY_IMAGES = 5_000
 """So many training images leave enough to choose by in a tenth of them, and are not seen often enough to be learnt by
 heart."""
@@ -149,7 +152,10 @@ def propose(survey: Survey, side: int | None = None) -> Proposal:
         "objective.device": (None, "A device whose memory is the budget, such as stm32f746."),
         "objective.max_param_bytes": (None, "Budget of the weights, such as 64000."),
         "objective.max_activation_bytes": (None, "Budget of the activations."),
-        "objective.max_total_bytes": (None, "Budget of both together."),
+        "objective.max_total_bytes": (
+            MOST_BYTES if side <= SIDES[-1] else None,
+            "Budget of both together, somewhat less than a ResNet-8 of MLPerf Tiny needs in float32; null: none.",
+        ),
         "training.epochs": (
             epochs,
             f"Length of a training in the search, over {trained:,} images; search.rungs may shorten it.",

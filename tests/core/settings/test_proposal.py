@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memnas_core.search.generation import first_generation
 from memnas_core.settings.file import parse_settings
 from memnas_core.settings.proposal import halved, propose, stem_stride, strides
 from memnas_core.settings.schema import Settings
 from memnas_core.settings.survey import SizeRange, Survey
+from memnas_core.space.layers import Shape, Workload
 
 PHOTOS = Survey(
     folder=Path("/photos"),
@@ -121,3 +123,15 @@ def test_mirroring_follows_the_survey() -> None:
 @pytest.mark.parametrize(("aspect", "resize"), [(1.0, "center_crop"), (16 / 9, "center_crop"), (4.0, "squash")])
 def test_long_pictures_are_squashed(aspect: float, resize: str) -> None:
     assert settings(replace(PHOTOS, aspect=aspect)).data.resize == resize
+
+
+@pytest.mark.parametrize("side", [8, 16, 32, 64])
+def test_the_first_networks_are_within_the_proposed_budget_and_need_half_of_it(side: int) -> None:
+    found = settings(PHOTOS, side)
+    workload = Workload(Shape(3, side, side), 2, 4, 4)
+    first = first_generation(found.search, found.network, workload, found.objective)
+    totals = [memory.param_bytes + memory.arena_bytes for memory in first.memory]
+    assert len(totals) == 2
+    assert max(totals) <= 480_000
+    assert min(totals) <= max(totals) / 2
+    assert settings(PHOTOS, 224).objective.max_total_bytes is None  # the image alone has 602,112 bytes
