@@ -29,6 +29,7 @@ def prefect_server(store: Path) -> Iterator[None]:
         StorageError: Its log or its folder cannot be written.
     """
     from prefect.context import refresh_global_settings_context
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
 
     if PREFECT_API_URL.value():
@@ -64,6 +65,7 @@ def prefect_server(store: Path) -> Iterator[None]:
         try:
             yield
         finally:
+            APILogHandler().flush()  # what was said last; this server is the one that keeps it
             del os.environ["PREFECT_API_URL"]
             refresh_global_settings_context()
 

@@ -158,7 +158,7 @@ def choice_in_words(
 
     Args:
         front: The Pareto front.
-        chosen: What `chosen_row` chose, which by estimates may lie beside the front.
+        chosen: What `chosen_row` chose, which by estimates may lie beside the front or below the floor.
         objective: Weights of Eq. 4 and the accuracy floor.
         guessing: Accuracy without a network.
     """
@@ -171,7 +171,8 @@ def choice_in_words(
             "find better ones."
         )
     above = "" if wanted is None else f", {len(useful)} of them above the accuracy floor of {floor:.4f}"
-    how = f"from a Pareto front of {len(front)}{above}" if chosen in front else "by the controller's estimates"
+    is_from_front = chosen in (useful or front[-1:])
+    how = f"from a Pareto front of {len(front)}{above}" if is_from_front else "by the controller's estimates"
     yield f"Chosen for lambda = {objective.accuracy_weight}: {chosen.arch_id} of round {chosen.round}, {how}."
     if best <= guessing.accuracy:
         yield (

@@ -44,6 +44,7 @@ def outcome(place: Place) -> tuple[list[dict[str, object]], dict[str, object]]:
 def test_a_search_leaves_tables_weights_and_a_report(finished_search: Running) -> None:
     place = finished_search.place
     assert finished_search.left_over() == []
+    assert "Error logging" not in finished_search.text()
     for number in range(3):
         folder = place.result / "rounds" / f"round-{number:02d}"
         rows = pq.read_table(folder / "candidates.parquet").to_pylist()

@@ -204,6 +204,8 @@ def test_lambda_chooses_also_where_no_network_is_above_the_floor(floor: float | 
         "validation images. Instead, lambda chooses among those above 0.4897. More search.rounds may find better ones."
     ]
     assert lines[:-1] == ([] if floor == "auto" else told)
+    *_, line = choice_in_words(front_of(rows, objective), rows[2], objective, guessing)  # below the floor
+    assert line.endswith("by the controller's estimates.")
 
 
 def test_networks_that_are_no_better_than_guessing_are_told() -> None:
