@@ -34,7 +34,7 @@ def reference(laboratory: Laboratory) -> Reference:
         (Fault.PARENT_WITH_SERVER, "round 0:"),
         (Fault.TRACKING_SERVER, "1/4"),
         (Fault.FULL_DISK, "2/4"),
-        (Fault.DATA_FILE, "2 rounds of 4 candidates"),
+        (Fault.DATA_FILE, "round 0:"),
         (Fault.RECORD, "round 1:"),
         (Fault.ROUND, "round 1:"),
     ],

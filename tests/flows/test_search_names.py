@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.utils.validation import _validate_logged_model_name, _validate_model_name
 
-from flows.record import names, shown_settings, tags
+from flows.record import names, shown_settings, tags_of
 from flows.start import Plan
 from memnas_core.results.beginning import find_search
 from tests.core.small_search import START, small_settings
@@ -47,11 +47,11 @@ def test_tags_lead_to_the_commit_and_to_the_run_in_prefect(tmp_path: Path) -> No
     plan = named(tmp_path, "digits")
     commit = "0123456789abcdef0123456789abcdef01234567"
     for noted, changed in ((commit, "false"), (f"{commit}-dirty", "true")):
-        found = tags(plan, replace(START, versions=(*START.versions, ("commit", noted))), "memnas-digits", "a flow run")
+        found = tags_of(plan, replace(START, versions=(*START.versions, ("commit", noted))), "memnas-digits", "a flow run")
         assert found["mlflow.source.git.commit"] == commit
         assert found["mlflow.source.git.dirty"] == changed
         assert found["prefect.flow_run_id"] == "a flow run"
-    without = tags(plan, START, "memnas-digits")
+    without = tags_of(plan, START, "memnas-digits")
     assert not [name for name in without if "git" in name or "prefect" in name]
 
 
