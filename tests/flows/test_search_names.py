@@ -47,7 +47,9 @@ def test_tags_lead_to_the_commit_and_to_the_run_in_prefect(tmp_path: Path) -> No
     plan = named(tmp_path, "digits")
     commit = "0123456789abcdef0123456789abcdef01234567"
     for noted, changed in ((commit, "false"), (f"{commit}-dirty", "true")):
-        found = tags_of(plan, replace(START, versions=(*START.versions, ("commit", noted))), "memnas-digits", "a flow run")
+        found = tags_of(
+            plan, replace(START, versions=(*START.versions, ("commit", noted))), "memnas-digits", "a flow run"
+        )
         assert found["mlflow.source.git.commit"] == commit
         assert found["mlflow.source.git.dirty"] == changed
         assert found["prefect.flow_run_id"] == "a flow run"
