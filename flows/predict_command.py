@@ -10,7 +10,7 @@ import click
 from memnas_core.files.printable import printable
 
 if TYPE_CHECKING:  # it imports torch
-    from memnas_core.prediction import Prediction
+    from memnas_core.prediction.classifier import Prediction
 
 
 def predict_images(store: Path, target: str, paths: Sequence[Path], as_json: bool) -> None:
@@ -25,8 +25,7 @@ def predict_images(store: Path, target: str, paths: Sequence[Path], as_json: boo
     Raises:
         InputError: There is no such network, or a file cannot be read.
     """
-    from memnas_core.prediction import Unreadable, load_classifier
-    from memnas_core.prediction.classifier import unreadable_error
+    from memnas_core.prediction.classifier import Unreadable, load_classifier, unreadable_error
 
     unreadable: list[Unreadable] = []
     document: list[dict[str, object]] = []

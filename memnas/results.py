@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memnas_core.export.store import TrainedNetwork
     from memnas_core.export.writing import WrittenFile
     from memnas_core.memory.figures import MemoryFigures
-    from memnas_core.prediction import Classifier, Prediction
+    from memnas_core.prediction.classifier import Classifier, Prediction
     from memnas_core.records.candidates import CandidateRow
     from memnas_core.records.rounds import RoundSummary
     from memnas_core.results.folder import SearchFolder
@@ -216,7 +216,7 @@ class Network:
     @cached_property
     def classifier(self) -> "Classifier":
         """The network with the preprocessing of the search, from files of images to classes."""
-        from memnas_core.prediction import Classifier
+        from memnas_core.prediction.classifier import Classifier
         from memnas_core.prediction.image_network import ImageNetwork
 
         info, data = self.trained.info, self.trained.settings.data

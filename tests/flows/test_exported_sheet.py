@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from memnas_core.export import images as images_module
 from memnas_core.export.program_runner import ProgramRunner
-from memnas_core.prediction import load_classifier
+from memnas_core.prediction.classifier import load_classifier
 from tests.flows.command_line import Memnas, in_this_process
 from tests.flows.made_up_store import write_store
 

@@ -13,7 +13,7 @@ import memnas
 from memnas_core.data import open_dataset
 from memnas_core.export.images import normalised
 from memnas_core.files.shipped import shipped
-from memnas_core.prediction import load_classifier
+from memnas_core.prediction.classifier import load_classifier
 from memnas_core.search.choice import front_of
 from memnas_core.space.architecture_json import from_json
 from tests.library.conftest import Searched

@@ -10,7 +10,8 @@ from PIL import Image
 from memnas_core.data import Dataset, open_dataset, prepare_dataset
 from memnas_core.data.augmentation import Augmentation
 from memnas_core.errors import DataError, InputError
-from memnas_core.prediction import Classifier, Unreadable, classifier
+from memnas_core.prediction import classifier
+from memnas_core.prediction.classifier import Classifier, Unreadable
 from memnas_core.prediction.image_network import ImageNetwork
 from memnas_core.settings.schema import DataSettings
 from memnas_core.space.moves import seed_architecture
