@@ -115,27 +115,29 @@ def search(
 
             params = keep(params, kept)
             say(f"Settings that follow from the images: {params}.")
-    doing = "Timing the first networks of" if plan_only else "Searching on"
-    say(f"{doing} {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
     from flows.guard import guard_this_process
     from flows.interrupt import ending_on_signals
 
+    if plan_only:
+        say(f"Timing the first networks of {plan.name} ...")
+    else:
+        say(f"Searching on {plan.name}; results go to {plan.folder.path}. Starting Prefect and the workers ...")
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a search has sockets, too, and its children have to be ended
     with ending_on_signals(f"Stopped before the search of {plan.name} began."):
         guard_this_process()
+        if plan_only:
+            from flows.expected import say_plan
+
+            say_plan(plan)
+            return
         from flows.prefect_errors import explained
         from flows.prefect_server import prefect_server
 
         with explained(), prefect_server(Path(plan.settings.store)):
-            if plan_only:
-                from flows.expected import say_plan
+            from flows.changes import as_changes
+            from flows.search import memnas_search
 
-                say_plan(plan)
-            else:
-                from flows.changes import as_changes
-                from flows.search import memnas_search
-
-                memnas_search(str(params), plan.name, resume, as_changes(overrides))
+            memnas_search(str(params), plan.name, resume, as_changes(overrides))
 
 
 def default_preset(overrides: Sequence[str], name: str | None, resume: bool) -> str | None:
